@@ -1,0 +1,2 @@
+//! The host tool: packs combined images and boots them.
+fn main() {}

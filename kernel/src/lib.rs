@@ -1,0 +1,3 @@
+//! Frames, heap, address spaces and faults: what stays with a kernel after the boot.
+#![cfg_attr(not(test), no_std)]
+#![deny(unsafe_code)]
