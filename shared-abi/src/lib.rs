@@ -11,3 +11,4 @@ compile_error!("the handoff formats are little-endian and are read in place");
 pub mod addr;
 pub mod contract;
 pub mod memory;
+pub mod rights;
