@@ -12,3 +12,4 @@ pub mod addr;
 pub mod contract;
 pub mod memory;
 pub mod rights;
+pub mod verdict;
