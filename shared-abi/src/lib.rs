@@ -12,4 +12,5 @@ pub mod addr;
 pub mod contract;
 pub mod memory;
 pub mod rights;
+pub mod syndrome;
 pub mod verdict;
