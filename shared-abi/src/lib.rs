@@ -11,6 +11,7 @@ compile_error!("the handoff formats are little-endian and are read in place");
 pub mod addr;
 pub mod contract;
 pub mod memory;
+pub mod note;
 pub mod rights;
 pub mod syndrome;
 pub mod verdict;
