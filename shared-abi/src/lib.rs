@@ -14,4 +14,5 @@ pub mod memory;
 pub mod note;
 pub mod rights;
 pub mod syndrome;
+pub mod uart;
 pub mod verdict;
