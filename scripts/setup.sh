@@ -1,0 +1,352 @@
+#!/usr/bin/env bash
+# Makes this machine able to build and boot Handoff, and installs only what is missing.
+#
+#   scripts/setup.sh          what building and booting needs
+#   scripts/setup.sh test     … and what scripts/test.sh needs
+#   scripts/setup.sh bench    … and what scripts/bench.sh needs
+#
+# Leaves its findings in target/handoff-env.sh, to be sourced:
+#
+#   HANDOFF_HOST_CARGO   builds the host tool and the tests
+#   HANDOFF_CARGO        builds the stages, with HANDOFF_RUSTC as compiler (empty: cargo's own)
+#   HANDOFF_TARGET       the stages' target triple
+#   HANDOFF_TARGET_DIR   where the stages are built: two compilers in one folder would undo each other's work
+#   HANDOFF_QEMU         the emulator; set it beforehand to choose another
+#   CARGO_TARGET_…       sysroot and linker, where the compiler does not bring the target's own
+#
+# The target's `core` and `alloc` come from the first of these that can give them:
+#   1. a compiler on this machine that has the target, or a sysroot built here earlier for that compiler;
+#   2. `rustup target add`;
+#   3. a compiler on this machine with its library's sources, from which a sysroot is built once and cached;
+#   4. the same with Debian's packages, installed first.
+# Everything is looked at anew on every call, which is a few hundred milliseconds at most: a finding never goes stale.
+#
+# Exit status: 0 ready, 2 this machine lacks something that the script cannot install (it says what).
+set -euo pipefail
+
+readonly RUST_LEAST=1.88 QEMU_LEAST=7.2
+readonly TARGET=aarch64-unknown-none-softfloat
+readonly RUSTUP_SECONDS=120
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/handoff
+target_dir=${CARGO_TARGET_DIR:-$root/target}
+log=$root/target/setup.log
+
+# What follows must see the compilers as they are, not as the caller's shell bends them.
+unset RUSTC RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET CARGO_BUILD_RUSTFLAGS
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+refuse() {
+    say "$@"
+    exit 2
+}
+
+# at_least VERSION LEAST
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+# ---- what is there ---------------------------------------------------------------------------------------------------
+
+# Looks at one cargo and rustc: sets release, identity, sysroot and libdir; false if they do not work or are too old.
+inspect_rust() {
+    local cargo=$1 rustc=$2 version paths
+    [ -x "$cargo" ] && [ -x "$rustc" ] || return 1
+    version=$("$rustc" -vV 2>/dev/null) || return 1
+    release=$(sed -n 's/^release: //p' <<<"$version")
+    at_least "${release%%-*}" "$RUST_LEAST" || return 1
+    paths=$("$rustc" --print sysroot --print target-libdir --target "$TARGET" 2>/dev/null) || return 1
+    rust_sysroot=$(sed -n 1p <<<"$paths")
+    rust_libdir=$(sed -n 2p <<<"$paths")
+    # A distribution may rebuild the same release: the binary's size and date tell such builds apart.
+    identity=$release-$({ echo "$version"; stat -Lc '%s %Y' "$rustc" 2>/dev/null || true; } | cksum | cut -d' ' -f1)
+}
+
+has_file() { compgen -G "$1" >/dev/null; }
+
+# The linker for a compiler that does not bring its own; empty if there is none.
+find_linker() {
+    local name
+    for name in ld.lld-22 ld.lld-21 ld.lld-20 ld.lld-19 ld.lld rust-lld; do
+        command -v "$name" && return
+    done
+    true
+}
+
+# Sets the findings. `target_from` is ready, sources (a sysroot can be built) or nothing.
+find_rust() {
+    local pair last='' cargo rustc brings_linker
+    host_cargo='' target_cargo='' target_rustc='' target_sysroot='' target_linker='' target_from=nothing
+    for pair in "$(command -v cargo || true):$(command -v rustc || true)" /usr/bin/cargo:/usr/bin/rustc; do
+        [ "$pair" != "$last" ] || continue
+        last=$pair cargo=${pair%%:*} rustc=${pair#*:}
+        inspect_rust "$cargo" "$rustc" || continue
+        : "${host_cargo:=$cargo}"
+        [ "$target_from" != ready ] || continue
+        if has_file "$rust_libdir/libcore-*.rlib"; then
+            target_from=ready target_sysroot='' target_linker=''
+        elif [ -e "$cache/sysroot-$identity/lib/rustlib/$TARGET/lib" ]; then
+            target_from=ready target_sysroot=$cache/sysroot-$identity
+        elif [ "$target_from" = nothing ] && [ -e "$rust_sysroot/lib/rustlib/src/rust/library/core/src/lib.rs" ]; then
+            target_from=sources target_sysroot=$cache/sysroot-$identity
+        else
+            continue
+        fi
+        brings_linker=
+        ! has_file "$rust_sysroot/lib/rustlib/*/bin/rust-lld" || brings_linker=yes
+        if [ -z "$brings_linker" ]; then
+            target_linker=$(find_linker)
+            [ -n "$target_linker" ] || target_from=nothing
+        fi
+        target_cargo=$cargo target_rustc=$rustc
+    done
+}
+
+find_qemu() {
+    qemu=${HANDOFF_QEMU:-$(command -v qemu-system-aarch64 || true)}
+    qemu_version=
+    if [ -n "$qemu" ]; then
+        qemu_version=$("$qemu" --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p') || true
+        [ -n "$qemu_version" ] && at_least "$qemu_version" "$QEMU_LEAST" || qemu=
+    fi
+}
+
+# ---- what is missing -------------------------------------------------------------------------------------------------
+
+packages=()
+need() { # PACKAGE… : WHY
+    local why=${*##*: } name
+    for name in "$@"; do
+        [ "$name" != : ] || break
+        packages+=("$name")
+    done
+    reasons+=("$why")
+}
+
+# The newest version that apt could install, without epoch and revision; empty if none.
+candidate() { apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: \([0-9]*:\)\{0,1\}\([0-9][0-9.]*\).*/\2/p'; }
+
+can_install() { [ -n "$(candidate "$1")" ]; }
+
+# Debian's packages of one Rust new enough, as "SUFFIX"; empty if there is none.
+debian_rust() {
+    local suffix version
+    for suffix in -web ''; do
+        version=$(candidate "rustc$suffix")
+        if [ -n "$version" ] && at_least "$version" "$RUST_LEAST"; then
+            echo "rustc$suffix cargo$suffix rust${suffix}-src"
+            return
+        fi
+    done
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+may_install() {
+    command -v apt-get >/dev/null || return 1
+    [ "$(id -u)" = 0 ] || command -v sudo >/dev/null
+}
+
+# Runs a long step with its output in the log; shows the end of it on failure.
+logged() {
+    mkdir -p "${log%/*}"
+    "$@" >"$log" 2>&1 </dev/null || {
+        tail -n 25 "$log" >&2
+        return 1
+    }
+}
+
+apt() {
+    logged as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
+        -o Dpkg::Use-Pty=0 "$@"
+}
+
+refreshed=
+refresh_lists() {
+    [ -z "$refreshed" ] || return 0
+    refreshed=yes
+    say "refreshing the package lists"
+    apt update || say "the package lists could not be refreshed; going on with what is there"
+}
+
+install_packages() {
+    local name
+    for name in "${packages[@]}"; do
+        can_install "$name" || refresh_lists
+    done
+    say "installing ${packages[*]}"
+    printf 'setup:   %s\n' "${reasons[@]}" >&2
+    apt install --no-install-recommends "${packages[@]}" && return
+    # The lists may be older than the archive.
+    [ -z "$refreshed" ] && refresh_lists && apt install --no-install-recommends "${packages[@]}" && return
+    refuse "apt-get could not install ${packages[*]}; its words are above and in $log"
+}
+
+# ---- the target's libraries ------------------------------------------------------------------------------------------
+
+rustup_add_target() {
+    local limit=()
+    command -v rustup >/dev/null && [ -n "$host_cargo" ] || return 0
+    ! command -v timeout >/dev/null || limit=(timeout -k 5 "$RUSTUP_SECONDS")
+    say "adding the target $TARGET to rustup's toolchain"
+    RUSTUP_MAX_RETRIES=1 logged "${limit[@]}" rustup target add "$TARGET" 2>/dev/null ||
+        say "rustup could not add it; trying other ways"
+}
+
+# Builds core, alloc and compiler_builtins from the compiler's own sources. Complete or absent: built aside, then renamed.
+build_sysroot() {
+    local work lib
+    mkdir -p "$cache"
+    work=$(mktemp -d "$cache/building.XXXXXX")
+    # shellcheck disable=SC2064 # the folder's name is wanted as it is now
+    trap "rm -rf '$work'" EXIT
+    say "building core and alloc for $TARGET with $target_rustc, once (about a minute)"
+    mkdir "$work/src"
+    printf '#![no_std]\n' >"$work/src/lib.rs"
+    cat >"$work/Cargo.toml" <<-'MANIFEST'
+	[package]
+	name = "sysroot"
+	edition = "2021"
+	[profile.release]
+	opt-level = 3
+	codegen-units = 1
+	debug = "line-tables-only"
+	[workspace]
+	MANIFEST
+    # The stages are linked with full LTO, which reads the libraries' bitcode. RUSTC_BOOTSTRAP is for this step alone.
+    (cd "$work" && RUSTC_BOOTSTRAP=1 RUSTC=$target_rustc CARGO_TARGET_DIR=$work/target RUSTFLAGS='-C embed-bitcode=yes' \
+        logged "$target_cargo" build --release --target "$TARGET" \
+        -Z build-std=core,alloc,compiler_builtins -Z build-std-features=compiler-builtins-mem) ||
+        refuse "core could not be built from $target_rustc's sources; cargo's words are above"
+    lib=$work/root/lib/rustlib/$TARGET/lib
+    mkdir -p "$lib"
+    cp "$work/target/$TARGET/release/deps/"lib{core,alloc,compiler_builtins}-*.rlib "$lib/"
+    mv -T "$work/root" "$target_sysroot" 2>/dev/null || [ -e "$target_sysroot/lib" ] ||
+        refuse "the built core could not be moved to $target_sysroot"
+    rm -rf "$work"
+    trap - EXIT
+}
+
+# ---- the groups ------------------------------------------------------------------------------------------------------
+
+# Lists the packages for what the findings lack.
+list_missing() {
+    local rust
+    packages=() reasons=()
+    if [ "$target_from" = nothing ] || [ -z "$host_cargo" ]; then
+        can_install rustc-web || can_install rustc || refresh_lists
+        rust=$(debian_rust)
+        [ -n "$rust" ] || refuse "no Rust here is $RUST_LEAST or newer with the target $TARGET, and no package offers one:" \
+            "install rustup (https://rustup.rs), then: rustup target add $TARGET"
+        # shellcheck disable=SC2086 # a list of names
+        need $rust : "Rust $RUST_LEAST or newer with its library's sources, to build $TARGET"
+        if can_install lld-22; then need lld-22 : "the linker"; else need lld : "the linker"; fi
+    fi
+    command -v cc >/dev/null || need gcc libc6-dev : "links the host tool"
+    [ -n "$qemu" ] || need qemu-system-arm : "QEMU $QEMU_LEAST or newer, the machine that is booted"
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || [ ! -e /etc/debian_version ] ||
+        need ca-certificates : "cargo fetches crates over https"
+    case $group in
+        test) list_missing_for_test ;;
+        bench) ;;
+    esac
+}
+
+list_missing_for_test() {
+    command -v shellcheck >/dev/null || need shellcheck : "checks the scripts"
+    local cargo
+    for cargo in "$host_cargo" "$target_cargo"; do
+        [ -n "$cargo" ] || cargo=/usr/bin/cargo
+        is_rustup "$cargo" && continue
+        "$cargo" fmt --version >/dev/null 2>&1 || need rustfmt-web : "checks the formatting"
+        "$cargo" clippy --version >/dev/null 2>&1 || need rust-web-clippy : "checks the code"
+    done
+}
+
+is_rustup() { [[ $("${1%cargo}rustc" --print sysroot 2>/dev/null) == *rustup* ]]; }
+
+add_rustup_components() {
+    is_rustup "$host_cargo" || return 0
+    "$host_cargo" fmt --version >/dev/null 2>&1 && "$host_cargo" clippy --version >/dev/null 2>&1 && return
+    say "adding rustfmt and clippy to rustup's toolchain"
+    logged rustup component add rustfmt clippy || refuse "rustup could not add rustfmt and clippy"
+}
+
+explain() {
+    say "this machine lacks: ${packages[*]}"
+    printf 'setup:   %s\n' "${reasons[@]}" >&2
+    if command -v apt-get >/dev/null; then
+        refuse "as root: apt-get update && apt-get install --no-install-recommends ${packages[*]}"
+    fi
+    refuse "without apt-get, this script only checks. Install rustup (https://rustup.rs) and 'rustup target add $TARGET'," \
+        "a C compiler, and QEMU $QEMU_LEAST or newer with qemu-system-aarch64"
+}
+
+write_environment() {
+    local file=$root/target/handoff-env.sh new flags=${TARGET//-/_}
+    flags=CARGO_TARGET_$(tr '[:lower:]' '[:upper:]' <<<"$flags")
+    mkdir -p "$root/target"
+    new=$(mktemp "$file.XXXXXX")
+    {
+        echo "# Written by scripts/setup.sh."
+        echo "unset RUSTC RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET CARGO_BUILD_RUSTFLAGS"
+        printf 'export HANDOFF_HOST_CARGO=%q\n' "$host_cargo"
+        printf 'export HANDOFF_CARGO=%q\n' "$target_cargo"
+        printf 'export HANDOFF_RUSTC=%q\n' "$target_rustc"
+        printf 'export HANDOFF_TARGET=%q\n' "$TARGET"
+        printf 'export HANDOFF_TARGET_DIR=%q\n' "$target_dir/bare"
+        printf 'export HANDOFF_QEMU=%q\n' "$qemu"
+        if [ -n "$target_sysroot" ]; then
+            printf 'export %s_RUSTFLAGS=%q\n' "$flags" "--sysroot $target_sysroot"
+        else
+            printf 'unset %s_RUSTFLAGS\n' "$flags"
+        fi
+        if [ -n "$target_linker" ]; then
+            printf 'export %s_LINKER=%q\n' "$flags" "$target_linker"
+        else
+            printf 'unset %s_LINKER\n' "$flags"
+        fi
+    } >"$new"
+    mv "$new" "$file"
+}
+
+group=${1:-run}
+case $group in
+    run | test | bench) ;;
+    -h | --help)
+        sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+    *) refuse "unknown group '$group': use run, test or bench" ;;
+esac
+
+find_rust
+find_qemu
+if [ "$target_from" != ready ]; then
+    rustup_add_target
+    find_rust
+fi
+if [ -n "${HANDOFF_QEMU:-}" ] && [ -z "$qemu" ]; then
+    refuse "HANDOFF_QEMU=$HANDOFF_QEMU is not QEMU $QEMU_LEAST or newer (${qemu_version:-it does not run}): unset or change it"
+fi
+list_missing
+if [ "${#packages[@]}" -gt 0 ]; then
+    may_install || explain
+    install_packages
+    hash -r
+    find_rust
+    find_qemu
+fi
+[ -n "$qemu" ] || refuse "QEMU here is ${qemu_version:-absent}, at least $QEMU_LEAST is needed:" \
+    "install a newer qemu-system-arm, or set HANDOFF_QEMU to one"
+[ "$target_from" != nothing ] || refuse "no compiler here can build for $TARGET: install rustup (https://rustup.rs)," \
+    "then: rustup target add $TARGET"
+[ "$target_from" = ready ] || build_sysroot
+[ "$group" != test ] || add_rustup_components
+write_environment

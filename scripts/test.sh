@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Sets the machine up and runs every check and every test: the scripts, the formatting, the code, the packages on the
+# host, and the boots in QEMU (images/tests/boot.rs).
+#
+# The last line is the count: "N passed, N failed", with ", N skipped" where there are any. Exit status 1 on a failure.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+case ${1:-} in
+    '') ;;
+    -h | --help)
+        sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+    *)
+        echo "test.sh: takes no arguments; for one test: cargo test -p PACKAGE NAME" >&2
+        exit 2
+        ;;
+esac
+started=$SECONDS
+scripts/setup.sh test
+# shellcheck source=/dev/null
+. target/handoff-env.sh
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+
+passed=0 failed=0 skipped=0
+
+# check NAME COMMAND…: one check, shown by its output only if it fails.
+check() {
+    local name=$1 output
+    shift
+    if output=$("$@" 2>&1 </dev/null); then
+        echo "ok      $name"
+        passed=$((passed + 1))
+    else
+        printf '%s\n' "$output"
+        echo "FAILED  $name"
+        failed=$((failed + 1))
+    fi
+}
+
+# The stages' cargo, into the stages' folder.
+bare_cargo() {
+    local verb=$1
+    shift
+    RUSTC=$HANDOFF_RUSTC CARGO_TARGET_DIR=$HANDOFF_TARGET_DIR \
+        "$HANDOFF_CARGO" "$verb" --locked --release --target "$HANDOFF_TARGET" "$@"
+}
+
+# Every package's tests, QEMU's among them; adds cargo's own counts. A package that does not build is a failure.
+cargo_tests() {
+    local log=target/test.log status=0 counts
+    "$HANDOFF_HOST_CARGO" test --locked --workspace --no-fail-fast 2>&1 </dev/null | tee "$log" |
+        grep --line-buffered -vE '^$|^running 0 tests|^test .*\.\.\. ok$|ok\. 0 passed; 0 failed|^ *(Compiling|Downloaded|Finished|Doc-tests) ' ||
+        true
+    status=${PIPESTATUS[0]}
+    counts=$(sed -n 's/.*test result: [A-Za-z]*\. \([0-9]*\) passed; \([0-9]*\) failed; \([0-9]*\) ignored.*/\1 \2 \3/p' "$log" |
+        awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }')
+    read -r p f s <<<"$counts"
+    # A run that ended badly without a failed test, or without any test, did not build or was killed.
+    if [ "$f" = 0 ] && { [ "$status" != 0 ] || [ "$p" = 0 ]; }; then
+        echo "FAILED  cargo test ended with status $status"
+        f=1
+    fi
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+check "shellcheck" shellcheck scripts/*.sh scripts/handoff .ci/run
+check "cargo fmt" "$HANDOFF_HOST_CARGO" fmt --all --check
+check "clippy, host" "$HANDOFF_HOST_CARGO" clippy --locked --workspace --all-targets -- -D warnings
+check "clippy, bare" bare_cargo clippy -p elfloader -p kernel --lib --bins --examples -- -D warnings
+cargo_tests
+
+echo "took $((SECONDS - started)) s"
+counts="$passed passed, $failed failed"
+[ "$skipped" = 0 ] || counts="$counts, $skipped skipped"
+echo "$counts"
+[ "$failed" = 0 ]
