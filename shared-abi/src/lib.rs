@@ -10,6 +10,8 @@ compile_error!("the handoff formats are little-endian and are read in place");
 
 pub mod addr;
 pub mod contract;
+pub mod crc32c;
+pub mod image;
 pub mod memory;
 pub mod note;
 pub mod rights;

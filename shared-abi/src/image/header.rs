@@ -1,0 +1,501 @@
+//! The header page: what firmware reads to start us, then what the loader and the tools read.
+//!
+//! ```text
+//! 0x000   Linux arm64 Image header (Documentation/arch/arm64/booting.rst), 64 bytes
+//! 0x040   our header, 128 bytes, closed by a checksum of everything from 0x000 on
+//! 0x0C0   zero
+//! 0x200   left for a PE header, which the word at 0x03C would then point to
+//! 0x1000  the loader
+//! ```
+//!
+//! Whatever boots an arm64 Linux `Image` boots us. Its first word must read `MZ` for a PE loader and do nothing
+//! for the CPU: `ccmp x18, #0, #0xd, pl`; the second branches to the loader.
+
+use core::fmt;
+
+use bitflags::bitflags;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::crc32c::Crc32c;
+
+/// Bytes of the header page, and the loader's offset in the image.
+pub const HEADER_PAGE: usize = 0x1000;
+
+/// Where our header begins in the page.
+pub const HEADER_OFFSET: usize = 0x40;
+
+/// Where a PE header is to go; nothing of ours may lie there.
+pub const PE_OFFSET: usize = 0x200;
+
+/// The first eight bytes of our header.
+pub const HEADER_MAGIC: [u8; 8] = *b"HANDOFF\0";
+
+/// The version of our header and of the payload table. Another one is refused.
+pub const IMAGE_VERSION: u32 = 1;
+
+/// Largest image that is accepted, 64 GiB: sums of offsets cannot wrap.
+pub const MAX_IMAGE_SIZE: u64 = 1 << 36;
+
+/// Where in the page the boot flags lie, for code that runs before any of this can.
+pub const BOOT_FLAGS_OFFSET: usize = HEADER_OFFSET + core::mem::offset_of!(Record, boot_flags);
+
+/// Where in the page the device-tree hint lies.
+pub const TREE_HINT_OFFSET: usize = HEADER_OFFSET + core::mem::offset_of!(Record, phys_tree_hint);
+
+/// Where in the page the size of the whole image lies.
+pub const IMAGE_SIZE_OFFSET: usize = HEADER_OFFSET + core::mem::offset_of!(Record, image_size);
+
+bitflags! {
+    /// What the boot may and must do. Unknown bits are refused.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct BootFlags: u32 {
+        /// Semihosting is there: errors and the verdict may use it.
+        const SEMIHOSTING = 1 << 0;
+        /// Stop at the kernel's first instruction until a debugger goes on.
+        const PAUSE = 1 << 1;
+    }
+}
+
+/// How much the loader prints. What it records does not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(u32)]
+pub enum LogLevel {
+    /// Errors.
+    Quiet = 0,
+    /// One line per stage.
+    #[default]
+    Normal = 1,
+    /// Everything.
+    Verbose = 2,
+}
+
+impl LogLevel {
+    const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Quiet),
+            1 => Some(Self::Normal),
+            2 => Some(Self::Verbose),
+            _ => None,
+        }
+    }
+}
+
+/// The header page's contents. A value from [`Header::decode`] has passed every check that its bytes allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Bytes of the whole image, end marker included.
+    pub image_size: u64,
+    /// Bytes of the loader, from +0x1000 on.
+    pub loader_length: u64,
+    /// Where the payload table begins, a multiple of 8.
+    pub payload_table_offset: u64,
+    /// What the boot may and must do.
+    pub boot_flags: BootFlags,
+    /// How much is printed.
+    pub log_level: LogLevel,
+    /// Physical address of a device tree where firmware passes none; 0 for no hint.
+    pub phys_tree_hint: u64,
+}
+
+/// The Linux arm64 `Image` header, field by field.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct LinuxRecord {
+    code0: u32,
+    code1: u32,
+    text_offset: u64,
+    image_size: u64,
+    flags: u64,
+    res2: u64,
+    res3: u64,
+    res4: u64,
+    magic: [u8; 4],
+    pe_offset: u32,
+}
+
+/// Our header, field by field.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Record {
+    magic: [u8; 8],
+    version: u32,
+    size: u32,
+    image_size: u64,
+    loader_length: u64,
+    payload_table_offset: u64,
+    boot_flags: u32,
+    log_level: u32,
+    phys_tree_hint: u64,
+    reserved: [u64; 8],
+    reserved_word: u32,
+    checksum: u32,
+}
+
+/// Both headers as they lie at the page's start.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Page {
+    linux: LinuxRecord,
+    ours: Record,
+}
+
+const CHECKED: usize = size_of::<Page>() - size_of::<u32>();
+
+const _: () = assert!(size_of::<LinuxRecord>() == HEADER_OFFSET);
+const _: () = assert!(size_of::<Record>() == 128 && size_of::<Page>() <= PE_OFFSET);
+const _: () = assert!(core::mem::offset_of!(Page, ours.checksum) == CHECKED);
+
+/// `ccmp x18, #0, #0xd, pl`: its low bytes are `MZ` and it changes flags that nobody reads.
+const CODE0: u32 = 0xFA40_5A4D;
+
+/// `b` from +4 to +0x1000 (Arm ARM C6.2.25: opcode 0b000101, distance in words).
+const CODE1: u32 = 0x1400_0000 | ((HEADER_PAGE as u32 - 4) / 4);
+
+/// Linux header flags: little-endian, 4 KiB pages (bits 1 and 2), placement anywhere (bit 3).
+const LINUX_FLAGS: u64 = 1 << 1 | 1 << 3;
+
+const LINUX_MAGIC: [u8; 4] = *b"ARM\x64";
+
+impl Header {
+    /// The header page. Nothing is judged: [`decode`](Self::decode) does that.
+    pub fn encode(&self, crc32c: Crc32c) -> [u8; HEADER_PAGE] {
+        let mut page = Page {
+            linux: LinuxRecord {
+                code0: CODE0,
+                code1: CODE1,
+                text_offset: 0,
+                image_size: self.image_size,
+                flags: LINUX_FLAGS,
+                res2: 0,
+                res3: 0,
+                res4: 0,
+                magic: LINUX_MAGIC,
+                pe_offset: 0,
+            },
+            ours: Record {
+                magic: HEADER_MAGIC,
+                version: IMAGE_VERSION,
+                size: size_of::<Record>() as u32,
+                image_size: self.image_size,
+                loader_length: self.loader_length,
+                payload_table_offset: self.payload_table_offset,
+                boot_flags: self.boot_flags.bits(),
+                log_level: self.log_level as u32,
+                phys_tree_hint: self.phys_tree_hint,
+                reserved: [0; 8],
+                reserved_word: 0,
+                checksum: 0,
+            },
+        };
+        page.ours.checksum = crc32c(0, page.as_bytes().split_at(CHECKED).0);
+        let mut bytes = [0; HEADER_PAGE];
+        bytes[..size_of::<Page>()].copy_from_slice(page.as_bytes());
+        bytes
+    }
+
+    /// Reads the header page at the start of an image.
+    ///
+    /// # Errors
+    /// The first field that is wrong. Whether `image` holds all of the image is left to the payload table.
+    pub fn decode(image: &[u8], crc32c: Crc32c) -> Result<Self, HeaderError> {
+        let short = HeaderError::Short { length: image.len() as u64 };
+        let head = image.get(..HEADER_PAGE).ok_or(short)?;
+        let (page, _) = Page::read_from_prefix(head).map_err(|_| short)?;
+        let Page { linux, ours } = page;
+        if ours.magic != HEADER_MAGIC {
+            return Err(HeaderError::Magic { found: u64::from_le_bytes(ours.magic) });
+        }
+        if ours.version != IMAGE_VERSION {
+            return Err(HeaderError::Version { found: ours.version });
+        }
+        if ours.size as usize != size_of::<Record>() {
+            return Err(HeaderError::Size { found: ours.size });
+        }
+        let computed = crc32c(0, head.get(..CHECKED).ok_or(short)?);
+        if ours.checksum != computed {
+            return Err(HeaderError::Checksum { stored: ours.checksum, computed });
+        }
+        let entry = (u64::from(linux.code1) << 32) | u64::from(linux.code0);
+        if entry != u64::from(CODE1) << 32 | u64::from(CODE0) || linux.magic != LINUX_MAGIC {
+            return Err(HeaderError::LinuxHeader { code: entry, magic: u32::from_le_bytes(linux.magic) });
+        }
+        if ours.image_size > MAX_IMAGE_SIZE || linux.image_size != ours.image_size {
+            return Err(HeaderError::ImageSize { linux: linux.image_size, ours: ours.image_size });
+        }
+        let loader_end = (HEADER_PAGE as u64).checked_add(ours.loader_length);
+        if ours.loader_length == 0 || loader_end.is_none_or(|end| end > ours.image_size) {
+            return Err(HeaderError::LoaderLength { length: ours.loader_length, image: ours.image_size });
+        }
+        let table = ours.payload_table_offset;
+        let in_loader = loader_end.is_none_or(|end| end > table);
+        if !table.is_multiple_of(8) || in_loader || table >= ours.image_size {
+            return Err(HeaderError::TableOffset { offset: table, image: ours.image_size });
+        }
+        Ok(Self {
+            image_size: ours.image_size,
+            loader_length: ours.loader_length,
+            payload_table_offset: table,
+            boot_flags: BootFlags::from_bits(ours.boot_flags)
+                .ok_or(HeaderError::BootFlags { found: ours.boot_flags })?,
+            log_level: LogLevel::from_number(ours.log_level)
+                .ok_or(HeaderError::LogLevel { found: ours.log_level })?,
+            phys_tree_hint: ours.phys_tree_hint,
+        })
+    }
+}
+
+/// Makes the checksum of a header page right again after its bytes were changed; `None` if they are too few.
+pub fn seal(page: &mut [u8], crc32c: Crc32c) -> Option<()> {
+    let (checked, rest) = page.split_at_mut_checked(CHECKED)?;
+    *rest.first_chunk_mut()? = crc32c(0, checked).to_le_bytes();
+    Some(())
+}
+
+/// What is wrong with a header page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderError {
+    /// Fewer bytes than a header page.
+    Short {
+        /// How many there are.
+        length: u64,
+    },
+    /// Not one of our images.
+    Magic {
+        /// The eight bytes that were found, little-endian.
+        found: u64,
+    },
+    /// An image of another version.
+    Version {
+        /// Its version.
+        found: u32,
+    },
+    /// A header of another size than this version's.
+    Size {
+        /// Its bytes.
+        found: u32,
+    },
+    /// The header was damaged.
+    Checksum {
+        /// As written.
+        stored: u32,
+        /// As the bytes have it.
+        computed: u32,
+    },
+    /// The Linux part is not the one that starts our loader.
+    LinuxHeader {
+        /// Its first two instructions.
+        code: u64,
+        /// Its magic number.
+        magic: u32,
+    },
+    /// An image size above 64 GiB, or two that differ.
+    ImageSize {
+        /// In the Linux header.
+        linux: u64,
+        /// In ours.
+        ours: u64,
+    },
+    /// A loader that is empty or larger than the image.
+    LoaderLength {
+        /// Its bytes.
+        length: u64,
+        /// The image's.
+        image: u64,
+    },
+    /// A payload table that is unaligned, inside the loader or outside the image.
+    TableOffset {
+        /// Where it is said to be.
+        offset: u64,
+        /// Bytes of the image.
+        image: u64,
+    },
+    /// Boot flags that this version does not know.
+    BootFlags {
+        /// All flags.
+        found: u32,
+    },
+    /// A log level that this version does not know.
+    LogLevel {
+        /// Its number.
+        found: u32,
+    },
+}
+
+impl HeaderError {
+    /// The stable number of the error: printed as `E` and four decimal digits.
+    pub const fn code(&self) -> u16 {
+        match self {
+            Self::Short { .. } => 101,
+            Self::Magic { .. } => 102,
+            Self::Version { .. } => 103,
+            Self::Size { .. } => 104,
+            Self::Checksum { .. } => 105,
+            Self::LinuxHeader { .. } => 106,
+            Self::ImageSize { .. } => 107,
+            Self::LoaderLength { .. } => 108,
+            Self::TableOffset { .. } => 109,
+            Self::BootFlags { .. } => 110,
+            Self::LogLevel { .. } => 111,
+        }
+    }
+}
+
+impl fmt::Display for HeaderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Short { length } => {
+                write!(f, "the image holds {length:#x} bytes, the header page alone {HEADER_PAGE:#x}")
+            }
+            Self::Magic { found } => write!(f, "no Handoff image: its magic is {found:#018x}"),
+            Self::Version { found } => {
+                write!(f, "the image has version {found:#x}, this reader {IMAGE_VERSION:#x}")
+            }
+            Self::Size { found } => {
+                write!(f, "the image's header has {found:#x} bytes, not {:#x}", size_of::<Record>())
+            }
+            Self::Checksum { stored, computed } => {
+                write!(f, "the image's header is damaged: checksum {computed:#010x}, stored {stored:#010x}")
+            }
+            Self::LinuxHeader { code, magic } => write!(
+                f,
+                "the image's Linux header does not start the loader: code {code:#018x}, magic {magic:#010x}"
+            ),
+            Self::ImageSize { linux, ours } => write!(
+                f,
+                "the image's size is {ours:#x}, in the Linux header {linux:#x}, at most {MAX_IMAGE_SIZE:#x}"
+            ),
+            Self::LoaderLength { length, image } => {
+                write!(f, "the loader of {length:#x} bytes does not fit the image of {image:#x}")
+            }
+            Self::TableOffset { offset, image } => {
+                write!(f, "the payload table cannot lie at {offset:#x} of the image of {image:#x} bytes")
+            }
+            Self::BootFlags { found } => write!(f, "the image's boot flags {found:#x} are not all known"),
+            Self::LogLevel { found } => write!(f, "the image's log level {found:#x} is not known"),
+        }
+    }
+}
+
+impl core::error::Error for HeaderError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::crc32c::crc32c;
+
+    const HEADER: Header = Header {
+        image_size: 0x12_3400,
+        loader_length: 0xA000,
+        payload_table_offset: 0xB000,
+        boot_flags: BootFlags::SEMIHOSTING,
+        log_level: LogLevel::Verbose,
+        phys_tree_hint: 0x4000_0000,
+    };
+
+    #[test]
+    fn the_page_has_these_bytes() {
+        #[rustfmt::skip]
+        let golden: [u8; 0x78] = [
+            0x4D, 0x5A, 0x40, 0xFA,  0xFF, 0x03, 0x00, 0x14,  0, 0, 0, 0, 0, 0, 0, 0,
+            0x00, 0x34, 0x12, 0, 0, 0, 0, 0,  0x0A, 0, 0, 0, 0, 0, 0, 0,
+            0, 0, 0, 0, 0, 0, 0, 0,  0, 0, 0, 0, 0, 0, 0, 0,
+            0, 0, 0, 0, 0, 0, 0, 0,  b'A', b'R', b'M', 0x64,  0, 0, 0, 0,
+            b'H', b'A', b'N', b'D', b'O', b'F', b'F', 0,  1, 0, 0, 0,  0x80, 0, 0, 0,
+            0x00, 0x34, 0x12, 0, 0, 0, 0, 0,  0x00, 0xA0, 0, 0, 0, 0, 0, 0,
+            0x00, 0xB0, 0, 0, 0, 0, 0, 0,  1, 0, 0, 0,  2, 0, 0, 0,
+            0x00, 0x00, 0x00, 0x40, 0, 0, 0, 0,
+        ];
+        let page = HEADER.encode(crc32c);
+        assert_eq!(page[..0x78], golden);
+        assert!(page[0x78..0xBC].iter().chain(&page[0xC0..]).all(|&byte| byte == 0));
+        assert_eq!(page[0xBC..0xC0], crc32c(0, &page[..0xBC]).to_le_bytes());
+        assert_eq!([IMAGE_SIZE_OFFSET, BOOT_FLAGS_OFFSET, TREE_HINT_OFFSET], [0x50, 0x68, 0x70]);
+        assert_eq!(Header::decode(&page, crc32c), Ok(HEADER));
+    }
+
+    #[test]
+    fn damage_in_any_byte_of_the_headers_is_found() {
+        let page = HEADER.encode(crc32c);
+        for at in 0..size_of::<Page>() {
+            let mut damaged = page;
+            damaged[at] ^= 0x10;
+            assert!(Header::decode(&damaged, crc32c).is_err(), "byte {at:#x}");
+        }
+    }
+
+    #[test]
+    fn every_field_is_refused_by_name() {
+        let refused = |change: &dyn Fn(&mut Page)| {
+            let mut bytes = HEADER.encode(crc32c);
+            let (mut changed, _) = Page::read_from_prefix(&bytes).unwrap();
+            change(&mut changed);
+            bytes[..size_of::<Page>()].copy_from_slice(changed.as_bytes());
+            seal(&mut bytes, crc32c).unwrap();
+            Header::decode(&bytes, crc32c).unwrap_err()
+        };
+        assert_eq!(
+            refused(&|page| page.ours.magic = *b"HANDOFX\0"),
+            HeaderError::Magic { found: 0x58_464F_444E_4148 }
+        );
+        assert_eq!(refused(&|page| page.ours.version = 2), HeaderError::Version { found: 2 });
+        assert_eq!(refused(&|page| page.ours.size = 0x88), HeaderError::Size { found: 0x88 });
+        assert!(matches!(refused(&|page| page.linux.code1 += 1), HeaderError::LinuxHeader { .. }));
+        assert!(matches!(refused(&|page| page.linux.magic[0] = 0), HeaderError::LinuxHeader { .. }));
+        assert_eq!(
+            refused(&|page| page.linux.image_size += 8),
+            HeaderError::ImageSize { linux: 0x12_3408, ours: 0x12_3400 }
+        );
+        for length in [0, 0x12_2401, u64::MAX] {
+            assert_eq!(
+                refused(&|page| page.ours.loader_length = length),
+                HeaderError::LoaderLength { length, image: 0x12_3400 }
+            );
+        }
+        for offset in [0, 0xAFF8, 0xB004, 0x12_3400, u64::MAX - 7] {
+            assert_eq!(
+                refused(&|page| page.ours.payload_table_offset = offset),
+                HeaderError::TableOffset { offset, image: 0x12_3400 }
+            );
+        }
+        assert_eq!(refused(&|page| page.ours.boot_flags = 5), HeaderError::BootFlags { found: 5 });
+        assert_eq!(refused(&|page| page.ours.log_level = 3), HeaderError::LogLevel { found: 3 });
+        for length in [0, 0x80, HEADER_PAGE - 1] {
+            let page = HEADER.encode(crc32c);
+            let error = HeaderError::Short { length: length as u64 };
+            assert_eq!(Header::decode(&page[..length], crc32c), Err(error));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn headers_round_trip(
+            loader_length in 1u64..1 << 30, gap in 0u64..1 << 20, rest in 8u64..1 << 30, tree: u64, flags in 0u32..4,
+        ) {
+            let table = (0x1000 + loader_length + gap).next_multiple_of(8);
+            let header = Header {
+                image_size: table + rest,
+                loader_length,
+                payload_table_offset: table,
+                boot_flags: BootFlags::from_bits(flags).unwrap(),
+                log_level: LogLevel::Quiet,
+                phys_tree_hint: tree,
+            };
+            prop_assert_eq!(Header::decode(&header.encode(crc32c), crc32c), Ok(header));
+        }
+
+        #[test]
+        fn hostile_pages_end_in_a_value(changes in prop::collection::vec((0usize..0xC0, any::<u8>()), 0..8)) {
+            let mut page = HEADER.encode(crc32c);
+            for (at, value) in changes {
+                page[at] = value;
+            }
+            seal(&mut page, crc32c).unwrap();
+            if let Ok(header) = Header::decode(&page, crc32c) {
+                prop_assert!(header.loader_length <= header.image_size && header.image_size <= MAX_IMAGE_SIZE);
+                prop_assert!(header.payload_table_offset < header.image_size);
+            }
+        }
+    }
+}
