@@ -18,3 +18,4 @@ pub mod rights;
 pub mod syndrome;
 pub mod uart;
 pub mod verdict;
+pub mod vmsa;
