@@ -15,7 +15,7 @@ pub mod image;
 pub mod memory;
 pub mod note;
 pub mod rights;
+pub mod symbols;
 pub mod syndrome;
 pub mod uart;
 pub mod verdict;
-pub mod vmsa;

@@ -1,0 +1,285 @@
+//! The command line: verbs, flags and their help.
+//!
+//! Flags that say *what* to boot are shared by all verbs, flags that say *on what* by those that start a machine.
+//! They override the recipe, and what they override it with is checked as the recipe is.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::failure::{Failure, Outcome};
+use crate::machine::{Machine, WayIn};
+use crate::recipe::{self, Digest, Firmware, Form, KernelSource, Log, Recipe, Seed};
+use crate::size::Size;
+use crate::workspace::Workspace;
+
+/// Handoff: pack a kernel with its loader, boot it, and see what it was handed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "handoff",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "Exit status of run: 0 the kernel's verdict is good, 1 it is bad or there was none, 2 a mistake \
+on the host, 101 the loader refused, 102 a fault in the loader, 103 a fault in the kernel, 124 out of time."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What the tool does.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Pack a kernel and its payload into one bootable image.
+    #[command(after_help = "Example: handoff build --kernel mine.elf -o mine.img")]
+    Build(Build),
+    /// Boot a kernel in QEMU and report its verdict as the exit status.
+    #[command(after_help = "Example: handoff run --kernel mine.elf --memory 1G --cpu cortex-a72 -- -d int")]
+    Run(Run),
+    /// List the machines that --machine names.
+    #[command(after_help = "Example: handoff machines")]
+    Machines,
+}
+
+/// What to boot.
+#[derive(Clone, Debug, Default, Args)]
+pub struct What {
+    /// Recipe: a .toml file, or the name of one in images/ [default: default]
+    pub recipe: Option<String>,
+    /// Kernel: any ELF file that speaks the handoff ABI, or a recipe
+    #[arg(long, value_name = "ELF|RECIPE")]
+    pub kernel: Option<String>,
+    /// Digest of each payload entry
+    #[arg(long, value_enum)]
+    pub digest: Option<Digest>,
+    /// How much the loader prints
+    #[arg(long, value_enum)]
+    pub log: Option<Log>,
+    /// Entropy in hexadecimal, which makes a boot repeatable
+    #[arg(long, value_name = "HEX")]
+    pub seed: Option<Seed>,
+    /// Device tree to pack, for a machine that hands over none
+    #[arg(long, value_name = "FILE")]
+    pub dtb: Option<PathBuf>,
+}
+
+/// Flags of `build`.
+#[derive(Clone, Debug, Args)]
+pub struct Build {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub what: What,
+    /// Image to write
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Kernel command line to pack
+    #[arg(long, value_name = "TEXT")]
+    pub append: Option<String>,
+    /// Form of the file
+    #[arg(long, value_enum, default_value = "image")]
+    pub form: Form,
+    /// Machine whose addresses an ELF form is made for
+    #[arg(long, value_name = "NAME")]
+    pub machine: Option<String>,
+}
+
+/// On what to boot.
+#[derive(Clone, Debug, Default, Args)]
+pub struct On {
+    /// Machine: a row of `handoff machines`
+    #[arg(long, value_name = "NAME")]
+    pub machine: Option<String>,
+    /// RAM
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Size>,
+    /// CPU model
+    #[arg(long, value_name = "MODEL")]
+    pub cpu: Option<String>,
+    /// Number of CPUs
+    #[arg(long, value_name = "N")]
+    pub cpus: Option<u32>,
+    /// Initial RAM disk that the machine hands over
+    #[arg(long, value_name = "FILE")]
+    pub initrd: Option<PathBuf>,
+    /// Kernel command line that the machine hands over
+    #[arg(long, value_name = "TEXT")]
+    pub append: Option<String>,
+    /// What starts the image
+    #[arg(long, value_enum)]
+    pub firmware: Option<Firmware>,
+    /// Form in which QEMU gets the image
+    #[arg(long, value_enum)]
+    pub form: Option<Form>,
+}
+
+/// Flags of `run`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Run {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub what: What,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub on: On,
+    /// Seconds until the boot is ended with status 124 [default: the recipe's, else 60]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub timeout: Option<u32>,
+    /// Boot this image as it is instead of packing one
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["recipe", "kernel", "digest", "log", "seed", "dtb", "form"])]
+    pub image: Option<PathBuf>,
+    /// Print nothing of the machine's console
+    #[arg(long)]
+    pub quiet: bool,
+    /// Print one JSON object about the boot instead of the console
+    #[arg(long)]
+    pub json: bool,
+    /// Arguments for QEMU
+    #[arg(last = true, value_name = "QEMU ARGS")]
+    pub qemu: Vec<String>,
+}
+
+impl What {
+    /// The recipe that the flags ask for.
+    pub fn resolve(&self, workspace: &Workspace) -> Outcome<Recipe> {
+        let mut recipe = match (&self.recipe, self.kernel.as_deref().map(|kernel| named(workspace, kernel))) {
+            (None, None) => Recipe::read(&workspace.recipe("default"))?,
+            (Some(name), None) => recipe_named(workspace, name)?,
+            (None, Some(Named::Recipe(path))) => Recipe::read(&path)?,
+            (None, Some(Named::Kernel(kernel))) => Recipe::of(kernel),
+            (Some(name), Some(Named::Kernel(kernel))) => Recipe { kernel, ..recipe_named(workspace, name)? },
+            (Some(name), Some(Named::Recipe(path))) => {
+                let path = path.display();
+                return Err(Failure::new(format!(
+                    "two recipes, {name} and {path}: give --kernel an ELF file"
+                )));
+            }
+            (_, Some(Named::Nothing(failure))) => return Err(failure),
+        };
+        recipe.digest = self.digest.unwrap_or(recipe.digest);
+        recipe.log = self.log.unwrap_or(recipe.log);
+        recipe.seed = self.seed.clone().or(recipe.seed);
+        recipe.device_tree = self.dtb.clone().or(recipe.device_tree);
+        Ok(recipe)
+    }
+}
+
+impl On {
+    /// Overrides the recipe's machine by the flags.
+    pub fn apply(&self, recipe: &mut Recipe) -> Outcome<()> {
+        if let Some(name) = &self.machine {
+            // Another machine's numbers do not carry over.
+            let row = Machine::find(name)?;
+            if *row != *recipe.machine {
+                (recipe.cpu, recipe.memory, recipe.cpus, recipe.firmware) = (None, None, None, None);
+            }
+            recipe.machine = row;
+        }
+        let row = recipe.machine;
+        if let Some(model) = self.cpu.as_deref() {
+            recipe.cpu = row.cpu(Some(model))?.map(str::to_owned);
+        }
+        if self.memory.is_some() {
+            recipe.memory = Some(row.memory(self.memory)?);
+        }
+        if self.cpus.is_some() {
+            recipe.cpus = Some(row.cpus(self.cpus)?);
+        }
+        recipe.firmware = self.firmware.or(recipe.firmware);
+        recipe.initrd = self.initrd.clone().or(recipe.initrd.take());
+        if let Some(line) = &self.append {
+            recipe::command_line(line).map_err(|failure| failure.within("--append"))?;
+        }
+        Ok(())
+    }
+
+    /// How the image gets to the machine.
+    pub fn way_in(&self, recipe: &Recipe) -> Outcome<WayIn> {
+        let row = recipe.machine;
+        let way = match (recipe.firmware, self.form) {
+            (Some(Firmware::UBoot), Some(Form::Elf)) => {
+                return Err(Failure::new("U-Boot starts the image form: leave out --form elf"));
+            }
+            (Some(Firmware::UBoot), _) => WayIn::UBoot,
+            (_, Some(Form::Elf)) => WayIn::Elf,
+            (_, Some(Form::Image)) | (Some(Firmware::None), None) => match row.way_in {
+                WayIn::Device { base } => WayIn::Device { base },
+                _ => WayIn::Image,
+            },
+            (None, None) => row.way_in,
+        };
+        match way {
+            WayIn::Elf if row.elf.is_none() => {
+                Err(Failure::new(format!("{} has no place for an ELF form", row.name)))
+            }
+            WayIn::UBoot if row.qemu.split(',').next() != Some("virt") => {
+                Err(Failure::new(format!("U-Boot is there for virt only, not for {}", row.name)))
+            }
+            way => Ok(way),
+        }
+    }
+}
+
+enum Named {
+    Recipe(PathBuf),
+    Kernel(KernelSource),
+    Nothing(Failure),
+}
+
+/// What `--kernel` names: a file by its content or ending, else a recipe or an example by its name.
+fn named(workspace: &Workspace, name: &str) -> Named {
+    let path = Path::new(name);
+    if path.extension().is_some_and(|extension| extension == "toml") && path.is_file() {
+        return Named::Recipe(path.into());
+    }
+    if path.is_file() {
+        // Whether it is an ELF file of the right kind is for the planner to say, with its code.
+        return Named::Kernel(KernelSource::Elf(path.into()));
+    }
+    if is_plain(name) {
+        if workspace.recipe(name).is_file() {
+            return Named::Recipe(workspace.recipe(name));
+        }
+        if workspace.example(name).exists() {
+            return Named::Kernel(KernelSource::Example(name.into()));
+        }
+    }
+    let words = if path.is_dir() {
+        format!("{name} is a folder: give an ELF file or a recipe")
+    } else {
+        let names = workspace.recipe_names().join(", ");
+        format!("no kernel {name}: give an ELF file, a .toml recipe, or one of: {names}")
+    };
+    Named::Nothing(Failure::new(words))
+}
+
+fn recipe_named(workspace: &Workspace, name: &str) -> Outcome<Recipe> {
+    let path = Path::new(name);
+    if path.is_file() {
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            return Err(Failure::new(format!(
+                "{name} is no .toml recipe: a kernel is given by --kernel {name}"
+            )));
+        }
+        return Recipe::read(path);
+    }
+    match named(workspace, name) {
+        Named::Recipe(path) => Recipe::read(&path),
+        Named::Kernel(kernel) => Ok(Recipe::of(kernel)),
+        Named::Nothing(_) => {
+            let names = workspace.recipe_names().join(", ");
+            Err(Failure::new(format!("no recipe {name}: give a .toml file or one of: {names}")))
+        }
+    }
+}
+
+/// Whether a name can be that of a recipe: no path, no dots.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && name != "Cargo"
+        && name.chars().all(|letter| letter.is_alphanumeric() || "-_".contains(letter))
+}

@@ -1,0 +1,119 @@
+//! What went wrong on the host, in one line that says what to do.
+//!
+//! Every mistake of a user, a file or the host ends as a [`Failure`]: the tool prints it and leaves with status 2.
+//! What the boot would refuse is said with the boot's own code. Nothing in this package panics on what it is given.
+
+use std::fmt;
+use std::path::Path;
+
+/// One line for the person at the terminal. Holding one means that nothing half-written was left behind.
+///
+/// Its `Display` is the whole line: `error: no kernel x`, or `error E0203: …` with the code of a refusal.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure {
+    code: Option<u16>,
+    words: String,
+}
+
+/// A result whose error is for the person at the terminal.
+pub type Outcome<T> = Result<T, Failure>;
+
+impl Failure {
+    /// A failure that says `words`: what is wrong, then what would be right.
+    pub fn new(words: impl Into<String>) -> Self {
+        Self { code: None, words: words.into() }
+    }
+
+    /// What the boot would refuse, with the code and in the words that the boot has for it.
+    pub fn refusal(code: u16, error: &dyn fmt::Display) -> Self {
+        Self { code: Some(code), words: error.to_string() }
+    }
+
+    /// The code of a refusal.
+    pub const fn code(&self) -> Option<u16> {
+        self.code
+    }
+
+    /// What is wrong, without `error` in front.
+    pub fn words(&self) -> &str {
+        &self.words
+    }
+
+    /// A failure of the system at `path`: `FILE: No such file or directory`.
+    pub fn io(path: &Path, error: &std::io::Error) -> Self {
+        // The number that std appends, " (os error 2)", tells a person nothing.
+        let words = error.to_string();
+        let words = words.split(" (os error").next().unwrap_or_default();
+        Self::new(format!("{}: {words}", path.display()))
+    }
+
+    /// The same failure, said to be of `what`.
+    pub fn within(self, what: impl fmt::Display) -> Self {
+        Self { code: self.code, words: format!("{what}: {}", self.words) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => write!(f, "error E{code:04}: {}", self.words),
+            None => write!(f, "error: {}", self.words),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Reads a whole file.
+pub fn read(path: &Path) -> Outcome<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Failure::io(path, &error))
+}
+
+/// Writes a whole file or nothing: to a neighbour first, then renamed over `path`.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Outcome<()> {
+    let fail = |error| Failure::io(path, &error);
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| Failure::io(folder, &error))?;
+    }
+    let name =
+        path.file_name().ok_or_else(|| Failure::new(format!("{}: not a file name", path.display())))?;
+    let mut neighbour = name.to_os_string();
+    neighbour.push(format!(".{}.tmp", std::process::id()));
+    let neighbour = path.with_file_name(neighbour);
+    let written = std::fs::write(&neighbour, bytes).and_then(|()| std::fs::rename(&neighbour, path));
+    if written.is_err() {
+        // The neighbour may not exist; the error that matters is the one above.
+        let _ = std::fs::remove_file(&neighbour);
+    }
+    written.map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_leaves_nothing_behind() {
+        let folder = std::env::temp_dir().join(format!("handoff-write-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("taken")).unwrap();
+        assert!(write_atomically(&folder.join("taken"), b"x").is_err());
+        write_atomically(&folder.join("made/deep/file"), b"x").unwrap();
+        assert_eq!(read(&folder.join("made/deep/file")).unwrap(), b"x");
+        let left: Vec<_> =
+            std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(left.len(), 2, "{left:?}");
+    }
+
+    #[test]
+    fn a_refusal_keeps_its_code() {
+        let failure = Failure::refusal(203, &"segment 2").within("mine.elf");
+        assert_eq!(failure.to_string(), "error E0203: mine.elf: segment 2");
+    }
+
+    #[test]
+    fn a_missing_file_is_named_without_numbers() {
+        let failure = read(Path::new("/nonexistent/kernel")).unwrap_err();
+        assert_eq!(failure.to_string(), "error: /nonexistent/kernel: No such file or directory");
+    }
+}

@@ -1,0 +1,258 @@
+//! From a machine and an image to QEMU's arguments.
+
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Outcome};
+use crate::machine::{Machine, Tree, WayIn};
+use crate::size::Size;
+
+/// RAM from this size on is reserved by use, not at once.
+const SPARSE_FROM: Size = Size::mib(16 << 10);
+
+/// Everything that decides how QEMU is started.
+#[derive(Clone, Debug)]
+pub struct Boot<'a> {
+    /// The machine.
+    pub machine: &'static Machine,
+    /// The way in: the machine's own or another.
+    pub way_in: WayIn,
+    /// CPU model, where the machine has a choice.
+    pub cpu: Option<&'a str>,
+    /// RAM.
+    pub memory: Size,
+    /// CPUs.
+    pub cpus: u32,
+    /// The file that holds the image, in the form that the way in wants.
+    pub image: &'a Path,
+    /// Handed over by the machine.
+    pub initrd: Option<&'a Path>,
+    /// Handed over by the machine.
+    pub append: Option<&'a str>,
+    /// Whether the image holds a device tree, so that the machine need not have one.
+    pub tree_packed: bool,
+    /// Whether a person's terminal is on standard input.
+    pub interactive: bool,
+    /// The user's own arguments, last.
+    pub more: &'a [String],
+}
+
+impl Boot<'_> {
+    /// QEMU's arguments.
+    pub fn arguments(&self) -> Outcome<Vec<String>> {
+        let mut list = Arguments(Vec::new());
+        list.pair("-machine", self.machine.qemu);
+        if let Some(model) = self.cpu {
+            list.pair("-cpu", model);
+        }
+        list.pair("-smp", self.cpus.to_string());
+        self.memory_arguments(&mut list);
+        list.pair("-display", "none");
+        // No network card is asked for: no option ROM is searched for, which minimal installations lack.
+        list.pair("-nic", "none");
+        list.pair("-semihosting-config", "enable=on,target=native");
+        self.console_arguments(&mut list);
+        self.way_in_arguments(&mut list)?;
+        list.0.extend(self.more.iter().cloned());
+        Ok(list.0)
+    }
+
+    fn memory_arguments(&self, list: &mut Arguments) {
+        list.pair("-m", format!("{}M", self.memory.bytes() >> 20));
+        let nodes = u64::from(self.machine.nodes);
+        if nodes > 1 {
+            let each = (self.memory.bytes() / nodes) >> 20;
+            for node in 0..nodes {
+                let size = if node == 0 { (self.memory.bytes() >> 20) - each * (nodes - 1) } else { each };
+                list.pair("-object", format!("memory-backend-ram,id=ram{node},size={size}M"));
+                list.pair("-numa", format!("node,nodeid={node},memdev=ram{node}"));
+            }
+            for cpu in 0..u64::from(self.cpus) {
+                list.pair(
+                    "-numa",
+                    format!("cpu,node-id={},socket-id=0,cluster-id=0,core-id={cpu}", cpu % nodes),
+                );
+            }
+        } else if self.memory >= SPARSE_FROM {
+            list.pair(
+                "-object",
+                format!("memory-backend-ram,id=ram0,reserve=off,size={}M", self.memory.bytes() >> 20),
+            );
+            list.pair("-machine", "memory-backend=ram0");
+        }
+    }
+
+    fn console_arguments(&self, list: &mut Arguments) {
+        if self.interactive {
+            // Ctrl-C ends QEMU, Ctrl-A C is its monitor, Ctrl-A X leaves.
+            list.pair("-chardev", "stdio,id=console,mux=on,signal=on");
+            list.pair("-mon", "chardev=console");
+        } else {
+            list.pair("-chardev", "stdio,id=console,signal=off");
+            list.pair("-monitor", "none");
+        }
+        for _ in 0..self.machine.serial {
+            list.pair("-serial", "null");
+        }
+        list.pair("-serial", "chardev:console");
+    }
+
+    fn way_in_arguments(&self, list: &mut Arguments) -> Outcome<()> {
+        let image = plain(self.image)?;
+        match self.way_in {
+            WayIn::Image | WayIn::Elf => {
+                list.pair("-kernel", image);
+                if let Some(initrd) = self.initrd {
+                    list.pair("-initrd", plain(initrd)?);
+                }
+                if let Some(line) = self.append {
+                    list.pair("-append", line);
+                }
+            }
+            WayIn::Device { base } => {
+                if self.initrd.is_some() {
+                    let name = self.machine.name;
+                    return Err(Failure::new(format!(
+                        "{name} has nobody to hand an initrd over: leave out --initrd"
+                    )));
+                }
+                list.pair(
+                    "-device",
+                    format!("loader,file={},addr={base:#x},force-raw=on,cpu-num=0", escape(&image)),
+                );
+            }
+            WayIn::UBoot => {
+                list.pair("-bios", plain(&u_boot()?)?);
+                list.pair("-drive", format!("file={},format=raw,if=none,id=disk", escape(&image)));
+                list.pair("-device", "virtio-blk-device,drive=disk");
+            }
+        }
+        if let Tree::Debian(path) = self.machine.tree {
+            match debian_tree(self.machine, path) {
+                Ok(file) => list.pair("-dtb", plain(&file)?),
+                Err(_) if self.tree_packed => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn pair(&mut self, name: &str, value: impl Into<String>) {
+        self.0.extend([name.to_owned(), value.into()]);
+    }
+}
+
+fn plain(path: &Path) -> Outcome<String> {
+    let text = path.to_str().ok_or_else(|| Failure::new(format!("{}: not a UTF-8 path", path.display())))?;
+    // QEMU would take a leading dash for an option.
+    Ok(if text.starts_with('-') { format!("./{text}") } else { text.to_owned() })
+}
+
+/// Doubles the commas that would end a QEMU option's value.
+fn escape(value: &str) -> String {
+    value.replace(',', ",,")
+}
+
+fn u_boot() -> Outcome<PathBuf> {
+    let set = std::env::var_os("HANDOFF_U_BOOT").map(PathBuf::from);
+    let path = set.unwrap_or_else(|| "/usr/lib/u-boot/qemu_arm64/u-boot.bin".into());
+    match path.is_file() {
+        true => Ok(path),
+        false => Err(Failure::new(format!(
+            "{} is not there: install u-boot-qemu (Debian), or set HANDOFF_U_BOOT to U-Boot for QEMU's 64-bit virt",
+            path.display()
+        ))),
+    }
+}
+
+fn debian_tree(machine: &Machine, path: &str) -> Outcome<PathBuf> {
+    let folders = std::env::var_os("HANDOFF_TREES").map(PathBuf::from);
+    let found = folders.map(|folder| folder.join(path)).filter(|file| file.is_file());
+    found.ok_or_else(|| {
+        Failure::new(format!(
+            "{} needs the device tree {path} of Debian's arm64 kernel package: give it with --dtb FILE, \
+             or set HANDOFF_TREES to the folder that holds {path}",
+            machine.name
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boot(machine: &'static Machine) -> Boot<'static> {
+        Boot {
+            machine,
+            way_in: machine.way_in,
+            cpu: machine.cpu,
+            memory: machine.memory,
+            cpus: machine.cpus.default,
+            image: Path::new("a,b.img"),
+            initrd: None,
+            append: None,
+            tree_packed: false,
+            interactive: false,
+            more: &[],
+        }
+    }
+
+    fn line(boot: &Boot<'_>) -> String {
+        boot.arguments().unwrap().join(" ")
+    }
+
+    #[test]
+    fn the_default_machine_has_these_arguments() {
+        assert_eq!(
+            line(&boot(Machine::DEFAULT)),
+            "-machine virt -cpu cortex-a53 -smp 1 -m 256M -display none -nic none \
+             -semihosting-config enable=on,target=native -chardev stdio,id=console,signal=off -monitor none \
+             -serial chardev:console -kernel a,b.img"
+        );
+    }
+
+    #[test]
+    fn the_user_s_arguments_come_last_and_what_the_machine_hands_over_is_passed() {
+        let more = ["-d".to_owned(), "int".to_owned()];
+        let boot = Boot {
+            initrd: Some(Path::new("-rd")),
+            append: Some("a b"),
+            interactive: true,
+            more: &more,
+            ..boot(Machine::DEFAULT)
+        };
+        let line = line(&boot);
+        assert!(line.ends_with("-kernel a,b.img -initrd ./-rd -append a b -d int"), "{line}");
+        assert!(line.contains("mux=on,signal=on -mon chardev=console"), "{line}");
+    }
+
+    #[test]
+    fn large_ram_is_sparse_and_nodes_share_all_of_it() {
+        let sparse = line(&boot(Machine::find("virt-1t").unwrap()));
+        assert!(
+            sparse.contains("-m 1048576M -object memory-backend-ram,id=ram0,reserve=off,size=1048576M"),
+            "{sparse}"
+        );
+        let numa = Machine::find("virt-numa").unwrap();
+        let uneven = line(&Boot { memory: Size::mib(1000), ..boot(numa) });
+        for part in ["id=ram0,size=334M", "id=ram1,size=333M", "id=ram2,size=333M", "node-id=2,socket-id=0"] {
+            assert!(uneven.contains(part), "{part} in {uneven}");
+        }
+    }
+
+    #[test]
+    fn commas_do_not_end_a_device_option() {
+        let odd = line(&boot(Machine::find("virt-odd").unwrap()));
+        assert!(odd.contains("-device loader,file=a,,b.img,addr=0x4a600000,force-raw=on,cpu-num=0"), "{odd}");
+    }
+
+    #[test]
+    fn an_initrd_that_nobody_hands_over_is_a_mistake() {
+        let odd = Machine::find("virt-odd").unwrap();
+        let error = Boot { initrd: Some(Path::new("rd")), ..boot(odd) }.arguments().unwrap_err();
+        assert!(error.to_string().contains("leave out --initrd"), "{error}");
+    }
+}

@@ -1,0 +1,9 @@
+//! QEMU: the machine that a boot runs on.
+//!
+//! [`command`] decides the arguments, [`child`] runs the process and ends it, [`console`] reads what it says, [`version`] says what to do when it is
+//! missing or too old.
+
+pub mod child;
+pub mod command;
+pub mod console;
+pub mod version;

@@ -1,0 +1,345 @@
+//! Recipes: what to boot and on what, as a TOML file.
+//!
+//! ```toml
+//! [kernel]
+//! bin = "kernel"              # a binary of the kernel package; or example = "…", or elf = "FILE"
+//!
+//! [modules]                   # packed page-aligned, listed in BootInfo, in the order of their names
+//! "init.cpio" = "rootfs/init.cpio"
+//!
+//! [boot]
+//! command-line = "nokaslr"    # packed into the image
+//! log = "normal"              # quiet | normal | verbose
+//! digest = "crc32c"           # none | crc32c
+//!
+//! [machine]
+//! name = "virt"               # a row of the machine table
+//! memory = "256M"
+//! ```
+//!
+//! Every key may be left out. Files are named from the recipe's own folder. A mistake is an error with file, line
+//! and what would be right; a recipe that was read holds only values that are right in themselves.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::failure::{Failure, Outcome};
+use crate::machine::Machine;
+use crate::size::Size;
+
+/// Where the kernel's ELF file comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelSource {
+    /// A binary of the kernel package, built when needed.
+    Bin(String),
+    /// An example of the kernel package, built when needed.
+    Example(String),
+    /// A file that anyone built.
+    Elf(PathBuf),
+}
+
+/// A digest of each payload entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Digest {
+    /// Only the payload table's own check and the end marker.
+    None,
+    /// CRC-32C.
+    #[default]
+    Crc32c,
+}
+
+/// How much the loader prints; what it records is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Log {
+    /// Errors.
+    Quiet,
+    /// The steps.
+    #[default]
+    Normal,
+    /// Everything.
+    Verbose,
+}
+
+/// The file's form of the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// The Linux arm64 `Image` form.
+    #[default]
+    Image,
+    /// The same bytes in one `PT_LOAD`.
+    Elf,
+}
+
+/// What starts the image on the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Firmware {
+    /// QEMU itself.
+    None,
+    /// U-Boot's `booti`.
+    UBoot,
+}
+
+/// What to boot and on what. Files are absolute or relative to where the tool runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipe {
+    /// The kernel.
+    pub kernel: KernelSource,
+    /// Names and files, in the order that they are packed.
+    pub modules: Vec<(String, PathBuf)>,
+    /// Packed into the image.
+    pub command_line: Option<String>,
+    /// A device tree to pack, for machines that hand over none.
+    pub device_tree: Option<PathBuf>,
+    /// How entries are checked.
+    pub digest: Digest,
+    /// How much is printed.
+    pub log: Log,
+    /// Makes a boot repeatable: up to 32 bytes.
+    pub seed: Option<Seed>,
+    /// Row of the machine table.
+    pub machine: &'static Machine,
+    /// CPU model instead of the row's.
+    pub cpu: Option<String>,
+    /// RAM instead of the row's.
+    pub memory: Option<Size>,
+    /// CPUs instead of the row's.
+    pub cpus: Option<u32>,
+    /// Firmware instead of the row's.
+    pub firmware: Option<Firmware>,
+    /// An initial RAM disk that the machine hands over.
+    pub initrd: Option<PathBuf>,
+    /// Seconds until `run` gives up.
+    pub timeout: u32,
+}
+
+/// Seconds until `run` gives up, unless told otherwise.
+pub const DEFAULT_TIMEOUT: u32 = 60;
+
+/// Bytes that stand for a machine's entropy, so that a boot can be repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed(Vec<u8>);
+
+impl Seed {
+    /// The bytes, 1 to 32.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for Seed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a seed: write 1 to 32 bytes in hexadecimal, as in 0123abcd");
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        if digits.is_empty() || digits.len() > 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(wrong());
+        }
+        let padded = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits.to_owned() };
+        let pairs = (0..padded.len()).step_by(2);
+        let bytes = pairs.map(|at| u8::from_str_radix(&padded[at..at + 2], 16)).collect::<Result<_, _>>();
+        bytes.map(Self).map_err(|_| wrong())
+    }
+}
+
+impl Recipe {
+    /// A recipe that says nothing but the kernel.
+    pub fn of(kernel: KernelSource) -> Self {
+        Self {
+            kernel,
+            modules: Vec::new(),
+            command_line: None,
+            device_tree: None,
+            digest: Digest::default(),
+            log: Log::default(),
+            seed: None,
+            machine: Machine::DEFAULT,
+            cpu: None,
+            memory: None,
+            cpus: None,
+            firmware: None,
+            initrd: None,
+            timeout: DEFAULT_TIMEOUT,
+        }
+    }
+
+    /// Reads the file at `path`.
+    pub fn read(path: &Path) -> Outcome<Self> {
+        let bytes = crate::failure::read(path)?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Failure::new(format!("{}: a recipe is TOML, in UTF-8", path.display())))?;
+        Self::parse(path, &text)
+    }
+
+    /// Reads `text` as the content of `path`.
+    pub fn parse(path: &Path, text: &str) -> Outcome<Self> {
+        let source = Source { path, text };
+        let file: File = toml::from_str(text).map_err(|error| {
+            let message = error.message().trim_end().replace('\n', "; ");
+            source.mistake(error.span(), &message)
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut recipe = Self::of(file.kernel(source, folder)?);
+        recipe.modules = file.modules(source, folder)?;
+        let Boot { command_line, device_tree, digest, log, seed } = file.boot;
+        if let Some(line) = command_line {
+            recipe.command_line = Some(source.command_line(line)?);
+        }
+        recipe.device_tree = device_tree.map(|tree| folder.join(tree));
+        recipe.digest = digest.unwrap_or_default();
+        recipe.log = log.unwrap_or_default();
+        recipe.seed = seed.map(|seed| source.parse(&seed)).transpose()?;
+
+        let machine = file.machine;
+        if let Some(name) = &machine.name {
+            recipe.machine = source.check(name, Machine::find(name.get_ref()))?;
+        }
+        let row = recipe.machine;
+        if let Some(model) = machine.cpu {
+            source.check(&model, row.cpu(Some(model.get_ref())))?;
+            recipe.cpu = Some(model.into_inner());
+        }
+        if let Some(size) = machine.memory {
+            let asked: Size = source.parse(&size)?;
+            recipe.memory = Some(source.check(&size, row.memory(Some(asked)))?);
+        }
+        if let Some(count) = machine.cpus {
+            recipe.cpus = Some(source.check(&count, row.cpus(Some(*count.get_ref())))?);
+        }
+        if let Some(seconds) = machine.timeout {
+            if *seconds.get_ref() == 0 {
+                return Err(source.mistake(Some(seconds.span()), "timeout is in seconds, at least 1"));
+            }
+            recipe.timeout = seconds.into_inner();
+        }
+        recipe.firmware = machine.firmware;
+        recipe.initrd = machine.initrd.map(|initrd| folder.join(initrd));
+        Ok(recipe)
+    }
+}
+
+/// A recipe's text, for errors that say where.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn mistake(self, span: Option<std::ops::Range<usize>>, words: &str) -> Failure {
+        let at = span.map_or(0, |span| span.start).min(self.text.len());
+        let line = self.text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        Failure::new(format!("{}:{line}: {words}", self.path.display()))
+    }
+
+    fn check<T, U>(self, value: &Spanned<T>, checked: Outcome<U>) -> Outcome<U> {
+        checked.map_err(|failure| self.mistake(Some(value.span()), failure.words()))
+    }
+
+    fn parse<T: std::str::FromStr<Err = String>>(self, value: &Spanned<String>) -> Outcome<T> {
+        value.get_ref().parse().map_err(|words: String| self.mistake(Some(value.span()), &words))
+    }
+
+    fn command_line(self, line: Spanned<String>) -> Outcome<String> {
+        self.check(&line, command_line(line.get_ref()))?;
+        Ok(line.into_inner())
+    }
+}
+
+/// The longest command line, in bytes, as in Linux on arm64 (`COMMAND_LINE_SIZE`) less the NUL.
+pub const COMMAND_LINE_MAX: usize = 2047;
+
+/// Checks a command line: one line of text that fits.
+pub fn command_line(line: &str) -> Outcome<()> {
+    if line.len() > COMMAND_LINE_MAX {
+        let length = line.len();
+        return Err(Failure::new(format!(
+            "a command line of {length} bytes: at most {COMMAND_LINE_MAX} fit"
+        )));
+    }
+    if line.chars().any(char::is_control) {
+        return Err(Failure::new("a command line is one line without control characters"));
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    kernel: Option<Spanned<Kernel>>,
+    #[serde(default)]
+    modules: BTreeMap<Spanned<String>, PathBuf>,
+    #[serde(default)]
+    boot: Boot,
+    #[serde(default)]
+    machine: MachineKeys,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kernel {
+    bin: Option<String>,
+    example: Option<String>,
+    elf: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Boot {
+    command_line: Option<Spanned<String>>,
+    device_tree: Option<PathBuf>,
+    digest: Option<Digest>,
+    log: Option<Log>,
+    seed: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MachineKeys {
+    name: Option<Spanned<String>>,
+    cpu: Option<Spanned<String>>,
+    memory: Option<Spanned<String>>,
+    cpus: Option<Spanned<u32>>,
+    firmware: Option<Firmware>,
+    initrd: Option<PathBuf>,
+    timeout: Option<Spanned<u32>>,
+}
+
+impl File {
+    fn kernel(&self, source: Source<'_>, folder: &Path) -> Outcome<KernelSource> {
+        let Some(kernel) = &self.kernel else { return Ok(KernelSource::Bin("kernel".into())) };
+        match kernel.get_ref().clone() {
+            Kernel { bin: Some(name), example: None, elf: None } => Ok(KernelSource::Bin(name)),
+            Kernel { bin: None, example: Some(name), elf: None } => Ok(KernelSource::Example(name)),
+            Kernel { bin: None, example: None, elf: Some(path) } => Ok(KernelSource::Elf(folder.join(path))),
+            _ => Err(source.mistake(Some(kernel.span()), "[kernel] takes one of bin, example and elf")),
+        }
+    }
+
+    fn modules(&self, source: Source<'_>, folder: &Path) -> Outcome<Vec<(String, PathBuf)>> {
+        let checked = self.modules.iter().map(|(name, file)| {
+            source.check(name, module_name(name.get_ref()))?;
+            Ok((name.get_ref().clone(), folder.join(file)))
+        });
+        checked.collect()
+    }
+}
+
+/// Checks a module's name: what a payload entry has room for.
+pub fn module_name(name: &str) -> Outcome<()> {
+    const ROOM: usize = 31;
+    if name.is_empty() || name.len() > ROOM || name.chars().any(char::is_control) {
+        return Err(Failure::new(format!("{name:?} names no module: write 1 to {ROOM} bytes of text")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! From a recipe to a packed image that the boot would not refuse.
+
+use std::path::Path;
+
+use shared_abi::image::{BootFlags, Kind, LogLevel};
+
+use crate::check;
+use crate::failure::{Outcome, read};
+use crate::kernel::KernelFile;
+use crate::loader;
+use crate::pack::{Contents, Packed, Payload, pack};
+use crate::recipe::{KernelSource, Log, Recipe};
+use crate::stage;
+use crate::workspace::Workspace;
+
+/// What an image is packed for besides its recipe.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Purpose {
+    /// What the boot may and must do.
+    pub flags: BootFlags,
+    /// Physical address of a device tree where firmware passes none; 0 for no hint.
+    pub tree_hint: u64,
+}
+
+/// Builds the stages where needed, packs them, and checks the result.
+pub fn prepare(workspace: &Workspace, recipe: &Recipe, purpose: Purpose) -> Outcome<Packed> {
+    let loader_path = stage::loader(workspace)?;
+    let kernel_path = stage::kernel(workspace, &recipe.kernel)?;
+    let loader_file = read(&loader_path)?;
+    let kernel_file = read(&kernel_path)?;
+    let loader = loader::flatten(&loader_file)?;
+    let more = payload(recipe, &loader_file, &kernel_file)?;
+    let packed = pack(&Contents {
+        loader,
+        kernel: KernelFile::new(kernel_file),
+        kernel_name: kernel_name(&recipe.kernel, &kernel_path),
+        more,
+        digest: recipe.digest,
+        flags: purpose.flags,
+        log: match recipe.log {
+            Log::Quiet => LogLevel::Quiet,
+            Log::Normal => LogLevel::Normal,
+            Log::Verbose => LogLevel::Verbose,
+        },
+        tree_hint: purpose.tree_hint,
+    })?;
+    check::check(&packed.bytes).map_err(|failure| failure.within(kernel_path.display()))?;
+    Ok(packed)
+}
+
+/// Everything besides loader and kernel.
+fn payload(recipe: &Recipe, loader: &[u8], kernel: &[u8]) -> Outcome<Vec<Payload>> {
+    let mut list = Vec::new();
+    let mut add = |kind, name: &str, bytes: Vec<u8>| {
+        // An empty entry says no more than none.
+        if !bytes.is_empty() {
+            list.push(Payload { kind, name: name.to_owned(), bytes });
+        }
+    };
+    if let Some(line) = &recipe.command_line {
+        add(Kind::COMMAND_LINE, "", line.clone().into_bytes());
+    }
+    if let Some(seed) = &recipe.seed {
+        add(Kind::ENTROPY_SEED, "", seed.bytes().to_vec());
+    }
+    if let Some(tree) = &recipe.device_tree {
+        add(Kind::DEVICE_TREE, "", read(tree)?);
+    }
+    add(Kind::LOADER_SYMBOLS, "", crate::symbols::table(loader).unwrap_or_default());
+    add(Kind::SYMBOLS, "", crate::symbols::table(kernel).unwrap_or_default());
+    for (name, file) in &recipe.modules {
+        add(Kind::MODULE, name, read(file)?);
+    }
+    Ok(list)
+}
+
+/// A kernel's name in the image: its own, cut to what an entry has room for.
+fn kernel_name(source: &KernelSource, path: &Path) -> String {
+    let name = match source {
+        KernelSource::Bin(name) | KernelSource::Example(name) => name.clone(),
+        KernelSource::Elf(_) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    let mut end = name.len().min(31);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name[..end].replace(char::is_control, "?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_s_name_fits_its_entry() {
+        let named = |name: &str| kernel_name(&KernelSource::Elf("x".into()), Path::new(name));
+        assert_eq!(named("/boot/mine.elf"), "mine.elf");
+        assert_eq!(named("ä".repeat(20).as_str()), "ä".repeat(15));
+        assert_eq!(named("a\nb"), "a?b");
+    }
+}

@@ -1,0 +1,240 @@
+//! `handoff run`: boots an image in QEMU and turns what happened into words and an exit status.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+use shared_abi::image::BootFlags;
+use shared_abi::verdict::{Ending, STATUS_HOST_ERROR, STATUS_INTERRUPTED, STATUS_TIME_OUT, Verdict};
+
+use crate::cli::Run;
+use crate::elf_form;
+use crate::failure::{Failure, Outcome, write_atomically};
+use crate::machine::WayIn;
+use crate::qemu::child::{self, Ended, How};
+use crate::qemu::{command, version};
+use crate::recipe::{self, Recipe};
+use crate::scratch::Scratch;
+use crate::verb::prepare::{Purpose, prepare};
+use crate::workspace::Workspace;
+
+pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
+    let qemu = version::program();
+    // Asked now and answered when the image is there: that costs no time.
+    let asked = version::ask(&qemu)?;
+    let mut recipe = match &flags.image {
+        Some(image) => Recipe::of(recipe::KernelSource::Elf(image.clone())),
+        None => flags.what.resolve(workspace)?,
+    };
+    flags.on.apply(&mut recipe)?;
+    let way_in = flags.on.way_in(&recipe)?;
+    let memory = recipe.machine.memory(recipe.memory)?;
+    let cpus = recipe.machine.cpus(recipe.cpus)?;
+    let scratch = Scratch::new()?;
+    let append = hand_over(flags.on.append.as_deref(), way_in, &mut recipe);
+    let image = image(workspace, flags, &recipe, way_in, &scratch)?;
+    let interactive = child::has_terminal() && !flags.json && !flags.quiet;
+    let arguments = command::Boot {
+        machine: recipe.machine,
+        way_in,
+        cpu: recipe.machine.cpu(recipe.cpu.as_deref())?,
+        memory,
+        cpus,
+        image: &image,
+        initrd: recipe.initrd.as_deref(),
+        append: append.as_deref(),
+        tree_packed: recipe.device_tree.is_some(),
+        interactive,
+        more: &flags.qemu,
+    }
+    .arguments()?;
+    asked.answer()?;
+    let timeout = flags.timeout.unwrap_or(recipe.timeout);
+    let echo = !flags.json && !flags.quiet;
+    let options = child::Options { timeout: Duration::from_secs(timeout.into()), echo, interactive };
+    let ended = child::run(&qemu, &arguments, options)?;
+    drop(scratch);
+    let report = Report::of(&ended, timeout);
+    if flags.json {
+        return super::print(&format!("{}\n", report.json(&ended))).map(|_| report.status);
+    }
+    for line in report.lines(flags.quiet, &ended) {
+        super::complain(&line);
+    }
+    Ok(report.status)
+}
+
+/// A command line for the machine to hand over; packed instead where the machine cannot.
+fn hand_over(line: Option<&str>, way_in: WayIn, recipe: &mut Recipe) -> Option<String> {
+    let line = line?;
+    if let WayIn::Device { .. } = way_in {
+        let packed = recipe.command_line.take().map(|packed| packed + " ").unwrap_or_default();
+        recipe.command_line = Some(packed + line);
+        return None;
+    }
+    Some(line.to_owned())
+}
+
+/// The file that QEMU boots, in the form that the way in wants.
+fn image(
+    workspace: &Workspace,
+    flags: &Run,
+    recipe: &Recipe,
+    way_in: WayIn,
+    scratch: &Scratch,
+) -> Outcome<PathBuf> {
+    if let Some(image) = &flags.image {
+        // Booted as it is, whatever it is: only that it is there is ours to say.
+        crate::failure::read(image)?;
+        return Ok(image.clone());
+    }
+    let elf = recipe.machine.elf.filter(|_| way_in == WayIn::Elf);
+    let tree_hint = match way_in {
+        WayIn::Elf | WayIn::Device { .. } => recipe.machine.elf.map_or(0, |place| place.tree),
+        WayIn::Image | WayIn::UBoot => 0,
+    };
+    let packed = prepare(workspace, recipe, Purpose { flags: BootFlags::SEMIHOSTING, tree_hint })?;
+    let write = |path: &Path, bytes: &[u8]| write_atomically(path, bytes);
+    match (way_in, elf) {
+        (WayIn::Elf, Some(place)) => {
+            let path = scratch.file("image.elf");
+            write(&path, &elf_form::wrap(&packed.bytes, place.base))?;
+            Ok(path)
+        }
+        (WayIn::UBoot, _) => Err(Failure::new("U-Boot's disk cannot be made yet")),
+        _ => {
+            let path = scratch.file("image");
+            write(&path, &packed.bytes)?;
+            Ok(path)
+        }
+    }
+}
+
+/// What a boot that ended means.
+#[derive(Debug, PartialEq, Eq)]
+struct Report {
+    status: u8,
+    ending: Option<Ending>,
+    /// What a person should know beyond what the console said.
+    words: Option<String>,
+}
+
+impl Report {
+    fn of(ended: &Ended, timeout: u32) -> Self {
+        let said = |status, words: String| Self { status, ending: None, words: Some(words) };
+        match ended.how {
+            How::TimedOut => {
+                said(STATUS_TIME_OUT, format!("no verdict within {timeout} s: the machine was ended"))
+            }
+            How::Interrupted(_) => said(STATUS_INTERRUPTED, "interrupted: the machine was ended".into()),
+            How::Killed(signal) => said(STATUS_HOST_ERROR, format!("QEMU was killed by signal {signal}")),
+            How::Exited(0) => said(
+                Ending::Bad.run_status(),
+                "the machine powered off without a verdict: that is not success".into(),
+            ),
+            How::Exited(status) => match Ending::from_exit_subcode(status as u64) {
+                Some(ending) => Self { status: ending.run_status(), ending: Some(ending), words: None },
+                None => said(
+                    STATUS_HOST_ERROR,
+                    format!("QEMU failed with status {status}; its own words are above"),
+                ),
+            },
+        }
+    }
+
+    /// Lines for standard error.
+    fn lines(&self, quiet: bool, ended: &Ended) -> Vec<Failure> {
+        let console = &ended.console;
+        let words = match (&self.words, self.ending) {
+            (Some(words), _) => Some(words.clone()),
+            (None, Some(Ending::Bad)) => Some(match console.verdict() {
+                Some(Verdict::Bad(code)) => format!("the kernel's verdict is bad, its code {code}"),
+                _ => "the kernel's verdict is bad, and it gave no code".into(),
+            }),
+            // The console has said what happened, unless nobody saw it.
+            (None, Some(Ending::Good)) | (None, None) => None,
+            (None, Some(ending)) if quiet => {
+                Some(console.error().map_or_else(|| ending.to_string(), |line| format!("{ending}: {line}")))
+            }
+            (None, Some(_)) => None,
+        };
+        words.into_iter().map(Failure::new).collect()
+    }
+
+    fn json(&self, ended: &Ended) -> serde_json::Value {
+        let console = &ended.console;
+        let verdict = match (self.ending, console.verdict()) {
+            (Some(Ending::Good), _) => json!({ "good": true }),
+            (Some(Ending::Bad), Some(Verdict::Bad(code))) => json!({ "good": false, "code": code }),
+            (Some(Ending::Bad), _) => json!({ "good": false }),
+            _ => serde_json::Value::Null,
+        };
+        json!({
+            "status": self.status,
+            "ending": self.ending.map(Ending::name),
+            "verdict": verdict,
+            "error": console.error(),
+            "words": self.words,
+            "seconds": ended.elapsed.as_secs_f64(),
+            "console": console.text(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::qemu::console::Console;
+
+    fn ended(how: How, said: &str) -> Ended {
+        let mut console = Console::default();
+        console.hear(said.as_bytes());
+        console.close();
+        Ended { how, console, elapsed: Duration::from_millis(1500) }
+    }
+
+    #[test]
+    fn every_way_to_end_has_its_status() {
+        for (how, status) in [
+            (How::Exited(64), 0),
+            (How::Exited(65), 1),
+            (How::Exited(0), 1),
+            (How::Exited(1), 2),
+            (How::Exited(77), 2),
+            (How::Exited(101), 101),
+            (How::Exited(102), 102),
+            (How::Exited(103), 103),
+            (How::TimedOut, 124),
+            (How::Interrupted(2), 130),
+            (How::Killed(9), 2),
+        ] {
+            let report = Report::of(&ended(how, ""), 60);
+            assert_eq!(report.status, status, "{how:?}");
+            let explained = !report.lines(true, &ended(how, "")).is_empty();
+            assert_eq!(explained, status != 0, "{how:?}: nothing but success is silent");
+        }
+    }
+
+    #[test]
+    fn a_bad_verdict_is_told_with_its_code() {
+        let bad = ended(How::Exited(65), "hello\nverdict: bad 7\n");
+        let report = Report::of(&bad, 60);
+        let lines: Vec<_> = report.lines(false, &bad).iter().map(ToString::to_string).collect();
+        assert_eq!(lines, ["error: the kernel's verdict is bad, its code 7"]);
+        assert_eq!(
+            report.json(&bad),
+            json!({
+                "status": 1, "ending": "bad", "verdict": { "good": false, "code": 7 }, "error": null,
+                "words": null, "seconds": 1.5, "console": "hello\nverdict: bad 7\n",
+            })
+        );
+    }
+
+    #[test]
+    fn a_quiet_refusal_still_says_why() {
+        let refused = ended(How::Exited(101), "error E0203: segment 2\n");
+        let report = Report::of(&refused, 60);
+        assert_eq!(report.lines(false, &refused), []);
+        assert_eq!(report.lines(true, &refused)[0].to_string(), "error: refused: error E0203: segment 2");
+    }
+}
