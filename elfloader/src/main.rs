@@ -1,5 +1,8 @@
-//! The loader's bare half.
+//! The loader.
 #![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(target_os = "none")]
+mod machine;
 
 #[cfg(not(target_os = "none"))]
 fn main() {
@@ -7,9 +10,19 @@ fn main() {
 }
 
 #[cfg(target_os = "none")]
+#[unsafe(no_mangle)]
+extern "C" fn start(x0: u64, x1: u64, x2: u64, x3: u64, phys: u64, level: u64, counter: u64, flags: u64) -> ! {
+    use core::fmt::Write;
+    machine::ending::allow_semihosting();
+    let l = machine::log::log();
+    l.mark();
+    let _ = writeln!(l, "hello {x0:x} {x1:x} {x2:x} {x3:x} {phys:x} EL{level} {counter} {flags}");
+    l.say_without_console();
+    machine::ending::end(shared_abi::verdict::Ending::Good, 0)
+}
+
+#[cfg(target_os = "none")]
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {
-        core::hint::spin_loop();
-    }
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    machine::report::report_panic(info)
 }

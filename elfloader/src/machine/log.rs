@@ -1,0 +1,160 @@
+//! The loader's words: each is recorded for `BootInfo`, and printed as far as the header page asks.
+//!
+//! The record does not depend on how much is printed, so a quiet boot can be read afterwards. It is written by
+//! hand rather than by `core::fmt`: a few instructions a character, on a path that every boot takes. Errors,
+//! which end the boot, use `core::fmt`.
+
+use core::cell::UnsafeCell;
+use core::fmt;
+
+use shared_abi::image::header::LogLevel;
+use shared_abi::uart::Uart;
+
+use super::mmio::Mmio;
+
+/// Bytes of log that are kept; what follows is counted and dropped.
+pub const CAPACITY: usize = 4096;
+
+/// The one log of the one CPU that runs.
+pub struct Log {
+    bytes: [u8; CAPACITY],
+    length: usize,
+    dropped: usize,
+    marked: usize,
+    printed: LogLevel,
+    line_level: LogLevel,
+    console: Option<Uart<Mmio>>,
+}
+
+struct Single(UnsafeCell<Log>);
+
+// SAFETY: the loader runs on one CPU, and the fault reporter, the only other user, never returns to it.
+unsafe impl Sync for Single {}
+
+static LOG: Single = Single(UnsafeCell::new(Log {
+    bytes: [0; CAPACITY],
+    length: 0,
+    dropped: 0,
+    marked: 0,
+    printed: LogLevel::Quiet,
+    line_level: LogLevel::Normal,
+    console: None,
+}));
+
+/// The log. References are short-lived: no caller keeps one across a call that logs.
+pub fn log() -> &'static mut Log {
+    // SAFETY: see `Single`; the loader is not reentrant, and a fault reporter that interrupts a line never goes
+    // back to it.
+    unsafe { &mut *LOG.0.get() }
+}
+
+impl Log {
+    /// Prints lines of up to `level` from here on.
+    pub fn print_up_to(&mut self, level: LogLevel) {
+        self.printed = level;
+    }
+
+    /// Begins a line that is printed where `level` is asked for.
+    pub fn line(&mut self, level: LogLevel) -> &mut Self {
+        self.line_level = level;
+        self
+    }
+
+    /// Sends what is printed to `console` from here on.
+    pub fn set_console(&mut self, console: Uart<Mmio>) {
+        self.console = Some(console);
+    }
+
+    /// Whether anybody can read what is printed.
+    pub fn has_console(&self) -> bool {
+        self.console.is_some()
+    }
+
+    /// What was recorded.
+    pub fn recorded(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Bytes that found no room in the record.
+    pub fn dropped(&self) -> usize {
+        self.dropped
+    }
+
+    /// Remembers where an error begins, for [`Self::say_without_console`].
+    pub fn mark(&mut self) {
+        self.marked = self.length;
+    }
+
+    /// Says what was written since the mark where there is no console: to the host, if it listens.
+    pub fn say_without_console(&mut self) {
+        if self.console.is_none() {
+            let end = self.length.min(CAPACITY - 1);
+            self.bytes[end] = 0;
+            super::ending::say_to_host(&self.bytes[self.marked.min(end)..=end]);
+        }
+    }
+
+    /// Writes words.
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        let kept = text.len().min(CAPACITY - self.length);
+        self.bytes[self.length..self.length + kept].copy_from_slice(&text.as_bytes()[..kept]);
+        self.length += kept;
+        self.dropped += text.len() - kept;
+        if self.line_level <= self.printed
+            && let Some(console) = &mut self.console
+        {
+            console.send_text(text);
+        }
+        self
+    }
+
+    /// Writes `0x…` without leading zeros.
+    pub fn hex(&mut self, value: u64) -> &mut Self {
+        let mut digits = [0u8; 18];
+        let mut at = digits.len();
+        let mut rest = value;
+        loop {
+            at -= 1;
+            digits[at] = b"0123456789abcdef"[(rest & 0xF) as usize];
+            rest >>= 4;
+            if rest == 0 {
+                break;
+            }
+        }
+        digits[at - 1] = b'x';
+        digits[at - 2] = b'0';
+        self.digits(&digits[at - 2..])
+    }
+
+    /// Writes a decimal number.
+    pub fn number(&mut self, value: u64) -> &mut Self {
+        let mut digits = [0u8; 20];
+        let mut at = digits.len();
+        let mut rest = value;
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.digits(&digits[at..])
+    }
+
+    fn digits(&mut self, digits: &[u8]) -> &mut Self {
+        self.text(core::str::from_utf8(digits).unwrap_or("?"))
+    }
+
+    /// Ends the line.
+    pub fn end(&mut self) {
+        self.text("\n");
+    }
+}
+
+impl fmt::Write for Log {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.text(text);
+        Ok(())
+    }
+}

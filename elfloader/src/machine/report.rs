@@ -1,0 +1,128 @@
+//! The fault reporter: stays resident, so that a kernel that faults before it has vectors of its own is heard.
+//!
+//! It says what happened, where, in which region and at which symbol, and ends the machine. Its promise holds
+//! while VBAR_EL1 and TTBR1_EL1 are as handed over: it needs the loader's pages, the console's page and, for
+//! symbols, the direct map.
+
+use core::cell::UnsafeCell;
+use core::fmt::Write as _;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use shared_abi::addr::{VirtAddr, VirtRange};
+use shared_abi::image::header::LogLevel;
+use shared_abi::syndrome::{Syndrome, Vector};
+use shared_abi::verdict::Ending;
+
+use super::ending;
+use super::log::log;
+use super::vectors::Frame;
+
+/// Most named regions that the reporter can tell apart.
+pub const REGIONS: usize = 24;
+
+/// What the reporter knows of the moment.
+pub struct Situation {
+    /// What the loader is doing.
+    pub stage: &'static str,
+    /// Whether the kernel runs.
+    pub in_kernel: bool,
+    regions: [Option<(&'static str, VirtRange)>; REGIONS],
+    count: usize,
+}
+
+struct Single(UnsafeCell<Situation>);
+
+// SAFETY: the loader runs on one CPU; the reporter only reads, and never returns.
+unsafe impl Sync for Single {}
+
+static SITUATION: Single =
+    Single(UnsafeCell::new(Situation { stage: "start", in_kernel: false, regions: [None; REGIONS], count: 0 }));
+
+/// The situation, to be kept up to date by the loader.
+pub fn situation() -> &'static mut Situation {
+    // SAFETY: see `Single`; references live for one statement.
+    unsafe { &mut *SITUATION.0.get() }
+}
+
+impl Situation {
+    /// Names a region; those named first win. More than [`REGIONS`] are dropped: they only lend their names.
+    pub fn name_region(&mut self, name: &'static str, range: VirtRange) {
+        if let Some(free) = self.regions.get_mut(self.count) {
+            *free = Some((name, range));
+            self.count += 1;
+        }
+    }
+
+    fn region_of(&self, address: u64) -> Option<(&'static str, u64)> {
+        let address = VirtAddr::new(address)?;
+        let found = self.regions.iter().flatten().find(|(_, range)| range.contains(address))?;
+        Some((found.0, address.get() - found.1.start().get()))
+    }
+}
+
+/// A second fault while the first is reported ends the machine at once.
+static REPORTING: AtomicBool = AtomicBool::new(false);
+
+/// Where every vector leads.
+pub extern "C" fn report_fault(frame: &Frame) -> ! {
+    let ending = if situation().in_kernel { Ending::KernelFault } else { Ending::LoaderFault };
+    // A load and a store, no exclusives: the fault may be that memory is not what it should be.
+    if REPORTING.load(Ordering::Relaxed) {
+        ending::end(ending, 0);
+    }
+    REPORTING.store(true, Ordering::Relaxed);
+    describe(frame);
+    log().say_without_console();
+    ending::end(ending, 0)
+}
+
+fn describe(frame: &Frame) {
+    let situation = situation();
+    let log = log().line(LogLevel::Quiet);
+    log.mark();
+    let syndrome = Syndrome::new(frame.syndrome);
+    if situation.in_kernel {
+        log.text("\nkernel fault, reported by the loader: ");
+    } else {
+        log.text("\nloader fault while it was to ").text(situation.stage).text(": ");
+    }
+    // The log takes every byte; there is no error to act on.
+    let _ = writeln!(log, "{syndrome}");
+    place(situation, "at", frame.return_address);
+    if syndrome.far_is_valid() {
+        place(situation, "address", frame.fault_address);
+    }
+    place(situation, "stack", frame.stack_pointer);
+    let log = super::log::log();
+    if let Some(vector) = Vector::new(frame.vector as u8) {
+        let _ = writeln!(log, "  {vector}; ESR {:#x}, SPSR {:#x}", frame.syndrome, frame.saved_state);
+    }
+    for (index, pair) in frame.general.chunks(4).enumerate() {
+        log.text(" ");
+        for (offset, value) in pair.iter().enumerate() {
+            let _ = write!(log, " x{:<2} {value:016x}", index * 4 + offset);
+        }
+        log.text("\n");
+    }
+}
+
+fn place(situation: &Situation, what: &str, address: u64) {
+    let log = log();
+    let _ = write!(log, "  {what} {address:#018x}");
+    match situation.region_of(address) {
+        Some((name, offset)) => {
+            let _ = writeln!(log, ", {name} + {offset:#x}");
+        }
+        None if address < 0x1000 => log.text(", the null page").end(),
+        None => log.text(", no known region").end(),
+    }
+}
+
+/// A broken invariant of the loader's own: said like a fault.
+pub fn report_panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    let log = log().line(LogLevel::Quiet);
+    log.mark();
+    let _ = writeln!(log, "\nloader fault while it was to {}: {info}", situation().stage);
+    log.say_without_console();
+    ending::end(Ending::LoaderFault, 0)
+}
