@@ -11,7 +11,16 @@ fn main() {
 
 #[cfg(target_os = "none")]
 #[unsafe(no_mangle)]
-extern "C" fn start(x0: u64, x1: u64, x2: u64, x3: u64, phys: u64, level: u64, counter: u64, flags: u64) -> ! {
+extern "C" fn start(
+    x0: u64,
+    x1: u64,
+    x2: u64,
+    x3: u64,
+    phys: u64,
+    level: u64,
+    counter: u64,
+    flags: u64,
+) -> ! {
     use core::fmt::Write;
     machine::ending::allow_semihosting();
     let l = machine::log::log();

@@ -16,6 +16,8 @@
 use core::arch::asm;
 use core::ops::Range;
 
+use aarch64_cpu::asm::barrier;
+
 fn ctr() -> u64 {
     let value: u64;
     // SAFETY: reading CTR_EL0 at EL1 has no effect.
@@ -40,14 +42,13 @@ pub fn make_executable(written: impl Iterator<Item = Range<u64>>) {
             }
         }
     }
-    // SAFETY: barriers and invalidation of instruction lines change no memory.
-    unsafe {
-        asm!("dsb ish", options(nostack, preserves_flags));
-        if !coherent_instructions {
-            asm!("ic iallu", "dsb nsh", options(nostack, preserves_flags));
-        }
-        asm!("isb", options(nostack, preserves_flags));
+    barrier::dsb(barrier::ISH);
+    if !coherent_instructions {
+        // SAFETY: invalidating instruction lines changes no memory.
+        unsafe { asm!("ic iallu", options(nostack, preserves_flags)) };
+        barrier::dsb(barrier::NSH);
     }
+    barrier::isb(barrier::SY);
 }
 
 /// Zeroes whole pages, by cache block where DCZID_EL0 allows.

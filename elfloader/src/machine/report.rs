@@ -35,8 +35,12 @@ struct Single(UnsafeCell<Situation>);
 // SAFETY: the loader runs on one CPU; the reporter only reads, and never returns.
 unsafe impl Sync for Single {}
 
-static SITUATION: Single =
-    Single(UnsafeCell::new(Situation { stage: "start", in_kernel: false, regions: [None; REGIONS], count: 0 }));
+static SITUATION: Single = Single(UnsafeCell::new(Situation {
+    stage: "start",
+    in_kernel: false,
+    regions: [None; REGIONS],
+    count: 0,
+}));
 
 /// The situation, to be kept up to date by the loader.
 pub fn situation() -> &'static mut Situation {

@@ -2,6 +2,9 @@
 
 use core::arch::asm;
 
+use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::{PAR_EL1, Readable};
+
 use shared_abi::addr::{PhysAddr, VirtAddr};
 
 /// What a translation is asked for.
@@ -15,16 +18,17 @@ pub enum Access {
 
 /// Where `address` leads for `access` at EL1; `None` if it would fault. Says nothing of execution.
 pub fn translate(address: VirtAddr, access: Access) -> Option<PhysAddr> {
-    let par: u64;
     // SAFETY: AT only writes PAR_EL1, which nobody else uses.
     unsafe {
         match access {
             Access::Read => asm!("at s1e1r, {}", in(reg) address.get(), options(nostack, preserves_flags)),
             Access::Write => asm!("at s1e1w, {}", in(reg) address.get(), options(nostack, preserves_flags)),
         }
-        asm!("isb", "mrs {}, par_el1", out(reg) par, options(nostack, preserves_flags));
     }
-    const FAULT: u64 = 1;
-    const ADDRESS: u64 = 0x0000_FFFF_FFFF_F000;
-    if par & FAULT != 0 { None } else { PhysAddr::new(par & ADDRESS | address.get() & 0xFFF) }
+    barrier::isb(barrier::SY);
+    if PAR_EL1.is_set(PAR_EL1::F) {
+        return None;
+    }
+    const FRAME: u64 = 0x0000_FFFF_FFFF_F000;
+    PhysAddr::new(PAR_EL1.get() & FRAME | address.get() & !FRAME & 0xFFF)
 }
