@@ -5,7 +5,7 @@
 #   scripts/setup.sh test     … and what scripts/test.sh needs
 #   scripts/setup.sh bench    … and what scripts/bench.sh needs
 #
-# Leaves its findings in target/handoff-env.sh, to be sourced:
+# Leaves its findings in target/handoff-env.sh (CARGO_TARGET_DIR is honoured), to be sourced:
 #
 #   HANDOFF_HOST_CARGO   builds the host tool and the tests
 #   HANDOFF_CARGO        builds the stages, with HANDOFF_RUSTC as compiler (empty: cargo's own)
@@ -26,13 +26,14 @@ set -euo pipefail
 
 readonly RUST_LEAST=1.88 QEMU_LEAST=7.2
 readonly TARGET=aarch64-unknown-none-softfloat
-readonly RUSTUP_SECONDS=120
+readonly RUSTUP_SECONDS=${HANDOFF_RUSTUP_SECONDS:-120}
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/handoff
-target_dir=${CARGO_TARGET_DIR:-$root/target}
-log=$root/target/setup.log
+target_dir=${CARGO_TARGET_DIR:-target}
+[[ $target_dir == /* ]] || target_dir=$root/$target_dir
+log=$target_dir/setup.log
 
 # What follows must see the compilers as they are, not as the caller's shell bends them.
 unset RUSTC RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET CARGO_BUILD_RUSTFLAGS
@@ -73,33 +74,33 @@ find_linker() {
     true
 }
 
-# Sets the findings. `target_from` is ready, sources (a sysroot can be built) or nothing.
+# Sets the findings from every cargo in PATH, in order, with the rustc beside it: the first that works builds for the
+# host, the first that has the target, or else the first with its library's sources, builds for the target.
+# `target_from` is ready, sources (a sysroot can be built) or nothing.
 find_rust() {
-    local pair last='' cargo rustc brings_linker
+    local cargo rustc sysroot linker from
     host_cargo='' target_cargo='' target_rustc='' target_sysroot='' target_linker='' target_from=nothing
-    for pair in "$(command -v cargo || true):$(command -v rustc || true)" /usr/bin/cargo:/usr/bin/rustc; do
-        [ "$pair" != "$last" ] || continue
-        last=$pair cargo=${pair%%:*} rustc=${pair#*:}
+    while read -r cargo && [ "$target_from" != ready ]; do
+        rustc=${cargo%cargo}rustc
         inspect_rust "$cargo" "$rustc" || continue
         : "${host_cargo:=$cargo}"
-        [ "$target_from" != ready ] || continue
+        linker=''
+        if ! has_file "$rust_sysroot/lib/rustlib/*/bin/rust-lld"; then
+            linker=$(find_linker)
+            [ -n "$linker" ] || continue
+        fi
+        sysroot=$cache/sysroot-$identity
         if has_file "$rust_libdir/libcore-*.rlib"; then
-            target_from=ready target_sysroot='' target_linker=''
-        elif [ -e "$cache/sysroot-$identity/lib/rustlib/$TARGET/lib" ]; then
-            target_from=ready target_sysroot=$cache/sysroot-$identity
+            from=ready sysroot=''
+        elif [ -e "$sysroot" ]; then
+            from=ready
         elif [ "$target_from" = nothing ] && [ -e "$rust_sysroot/lib/rustlib/src/rust/library/core/src/lib.rs" ]; then
-            target_from=sources target_sysroot=$cache/sysroot-$identity
+            from=sources
         else
             continue
         fi
-        brings_linker=
-        ! has_file "$rust_sysroot/lib/rustlib/*/bin/rust-lld" || brings_linker=yes
-        if [ -z "$brings_linker" ]; then
-            target_linker=$(find_linker)
-            [ -n "$target_linker" ] || target_from=nothing
-        fi
-        target_cargo=$cargo target_rustc=$rustc
-    done
+        target_from=$from target_cargo=$cargo target_rustc=$rustc target_sysroot=$sysroot target_linker=$linker
+    done < <(type -aP cargo || true)
 }
 
 find_qemu() {
@@ -115,12 +116,12 @@ find_qemu() {
 
 packages=()
 need() { # PACKAGE… : WHY
-    local why=${*##*: } name
-    for name in "$@"; do
-        [ "$name" != : ] || break
-        packages+=("$name")
+    local line=$*
+    while [ "$1" != : ]; do
+        packages+=("$1")
+        shift
     done
-    reasons+=("$why")
+    reasons+=("${line/ : /: }")
 }
 
 # The newest version that apt could install, without epoch and revision; empty if none.
@@ -180,7 +181,7 @@ install_packages() {
     for name in "${packages[@]}"; do
         can_install "$name" || refresh_lists
     done
-    say "installing ${packages[*]}"
+    say "installing"
     printf 'setup:   %s\n' "${reasons[@]}" >&2
     apt install --no-install-recommends "${packages[@]}" && return
     # The lists may be older than the archive.
@@ -227,7 +228,7 @@ build_sysroot() {
     lib=$work/root/lib/rustlib/$TARGET/lib
     mkdir -p "$lib"
     cp "$work/target/$TARGET/release/deps/"lib{core,alloc,compiler_builtins}-*.rlib "$lib/"
-    mv -T "$work/root" "$target_sysroot" 2>/dev/null || [ -e "$target_sysroot/lib" ] ||
+    mv -T "$work/root" "$target_sysroot" 2>/dev/null || [ -e "$target_sysroot" ] ||
         refuse "the built core could not be moved to $target_sysroot"
     rm -rf "$work"
     trap - EXIT
@@ -259,13 +260,16 @@ list_missing() {
 }
 
 list_missing_for_test() {
+    local cargo last='' fmt=rustfmt-web clippy=rust-web-clippy
     command -v shellcheck >/dev/null || need shellcheck : "checks the scripts"
-    local cargo
     for cargo in "$host_cargo" "$target_cargo"; do
+        # None yet: it will come from the packages.
         [ -n "$cargo" ] || cargo=/usr/bin/cargo
-        is_rustup "$cargo" && continue
-        "$cargo" fmt --version >/dev/null 2>&1 || need rustfmt-web : "checks the formatting"
-        "$cargo" clippy --version >/dev/null 2>&1 || need rust-web-clippy : "checks the code"
+        if [ "$cargo" = "$last" ] || is_rustup "$cargo"; then continue; fi
+        last=$cargo
+        can_install "$clippy" || fmt=rustfmt clippy=rust-clippy
+        "$cargo" fmt --version >/dev/null 2>&1 || need "$fmt" : "checks the formatting"
+        "$cargo" clippy --version >/dev/null 2>&1 || need "$clippy" : "checks the code"
     done
 }
 
@@ -279,7 +283,7 @@ add_rustup_components() {
 }
 
 explain() {
-    say "this machine lacks: ${packages[*]}"
+    say "this machine lacks"
     printf 'setup:   %s\n' "${reasons[@]}" >&2
     if command -v apt-get >/dev/null; then
         refuse "as root: apt-get update && apt-get install --no-install-recommends ${packages[*]}"
@@ -289,9 +293,9 @@ explain() {
 }
 
 write_environment() {
-    local file=$root/target/handoff-env.sh new flags=${TARGET//-/_}
+    local file=$target_dir/handoff-env.sh new flags=${TARGET//-/_}
     flags=CARGO_TARGET_$(tr '[:lower:]' '[:upper:]' <<<"$flags")
-    mkdir -p "$root/target"
+    mkdir -p "$target_dir"
     new=$(mktemp "$file.XXXXXX")
     {
         echo "# Written by scripts/setup.sh."

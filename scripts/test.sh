@@ -20,7 +20,7 @@ esac
 started=$SECONDS
 scripts/setup.sh test
 # shellcheck source=/dev/null
-. target/handoff-env.sh
+. "${CARGO_TARGET_DIR:-target}/handoff-env.sh"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 
 passed=0 failed=0 skipped=0
@@ -39,6 +39,19 @@ check() {
     fi
 }
 
+# count_lines COMMAND…: a script that prints a line "ok …" or "FAILED …" per test.
+count_lines() {
+    local line
+    while IFS= read -r line; do
+        printf '%s\n' "$line"
+        case $line in
+            'ok '*) passed=$((passed + 1)) ;;
+            'FAILED '*) failed=$((failed + 1)) ;;
+            'skipped '*) skipped=$((skipped + 1)) ;;
+        esac
+    done < <("$@" 2>&1 </dev/null || echo "FAILED  $1 ended with status $?")
+}
+
 # The stages' cargo, into the stages' folder.
 bare_cargo() {
     local verb=$1
@@ -49,7 +62,7 @@ bare_cargo() {
 
 # Every package's tests, QEMU's among them; adds cargo's own counts. A package that does not build is a failure.
 cargo_tests() {
-    local log=target/test.log status=0 counts
+    local log=${CARGO_TARGET_DIR:-target}/test.log status=0 counts
     "$HANDOFF_HOST_CARGO" test --locked --workspace --no-fail-fast 2>&1 </dev/null | tee "$log" |
         grep --line-buffered -vE '^$|^running 0 tests|^test .*\.\.\. ok$|ok\. 0 passed; 0 failed|^ *(Compiling|Downloaded|Finished|Doc-tests) ' ||
         true
@@ -65,11 +78,32 @@ cargo_tests() {
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
 
+# The whole road with rustup hidden, where another Rust is here already to walk it with.
+without_rustup() {
+    local name="boots with rustup hidden from PATH" path
+    if ! command -v rustup >/dev/null; then
+        echo "ok      $name (there is none here: all of the above was it)"
+        passed=$((passed + 1))
+    else
+        path=$(tr ':' '\n' <<<"$PATH" | while IFS= read -r folder; do
+            [ -x "$folder/rustup" ] || printf '%s:' "$folder"
+        done)
+        if PATH=$path command -v cargo >/dev/null; then
+            check "$name" env PATH="${path%:}" CARGO_TARGET_DIR=target/without-rustup scripts/run.sh --timeout 60
+        else
+            echo "skipped $name: no other Rust is installed"
+            skipped=$((skipped + 1))
+        fi
+    fi
+}
+
 check "shellcheck" shellcheck scripts/*.sh scripts/handoff .ci/run
+count_lines scripts/test-setup.sh
 check "cargo fmt" "$HANDOFF_HOST_CARGO" fmt --all --check
 check "clippy, host" "$HANDOFF_HOST_CARGO" clippy --locked --workspace --all-targets -- -D warnings
 check "clippy, bare" bare_cargo clippy -p elfloader -p kernel --lib --bins --examples -- -D warnings
 cargo_tests
+without_rustup
 
 echo "took $((SECONDS - started)) s"
 counts="$passed passed, $failed failed"

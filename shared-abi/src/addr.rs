@@ -93,6 +93,11 @@ impl PhysAddr {
         if value < Self::LIMIT { Some(Self(value)) } else { None }
     }
 
+    /// The low 48 bits of `bits` as an address: what the hardware makes of a descriptor's or register's field.
+    pub(crate) const fn from_field(bits: u64) -> Self {
+        Self(bits & (Self::LIMIT - 1))
+    }
+
     /// The address as a number.
     pub const fn get(self) -> u64 {
         self.0

@@ -11,6 +11,8 @@
 //!
 //! Kernels read these places from `BootInfo` and assume none that they did not ask for.
 
+pub mod registers;
+
 use crate::addr::VirtRange;
 
 /// ABI major version: readers refuse another one.

@@ -19,3 +19,4 @@ pub mod symbols;
 pub mod syndrome;
 pub mod uart;
 pub mod verdict;
+pub mod vmsa;

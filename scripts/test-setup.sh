@@ -1,0 +1,252 @@
+#!/usr/bin/env bash
+# Tests what scripts/setup.sh decides, on machines made of stand-ins: a folder of small programs that answer as cargo,
+# rustc, rustup, QEMU and apt-get would. Nothing is installed, and nothing outside a temporary folder is touched.
+# Prints a line per test, beginning with "ok" or "FAILED".
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+target=aarch64-unknown-none-softfloat
+
+# Everything that this machine has, except what the set-up looks for.
+mkdir "$work/base"
+for folder in /bin /usr/bin; do
+    ln -sf "$folder"/* "$work/base/" 2>/dev/null || true
+done
+rm -f "$work/base/"{cargo,rustc,rustup,cc,gcc,sudo,shellcheck,apt-get,apt-cache,rust-lld,qemu-system-aarch64,ld.lld*}
+
+fail() {
+    echo "FAILED  setup: $name: $*"
+    sed 's/^/        /' "$machine/said"
+    broken=yes
+}
+
+# machine NAME: an empty machine, with a C compiler.
+machine() {
+    name=$*
+    broken=
+    machine=$(mktemp -d "$work/machine.XXXXXX")
+    mkdir -p "$machine/bin" "$machine/home" "$machine/repository/scripts" "$machine/root"
+    cp "$root/scripts/setup.sh" "$machine/repository/scripts/"
+    : >"$machine/said"
+    program cc true
+}
+
+# program NAME SCRIPT
+program() {
+    printf '#!/usr/bin/env bash\n%s\n' "$2" >"$machine/bin/$1"
+    chmod +x "$machine/bin/$1"
+}
+
+# rust VERSION [FOLDER]: a compiler whose sysroot is FOLDER, and a cargo that "builds" the target's libraries.
+rust() {
+    local sysroot=$machine/${2:-toolchain}
+    mkdir -p "$sysroot/lib/rustlib"
+    program rustc "case \$1 in
+        -vV) printf 'rustc $1\nrelease: $1\n' ;;
+        --print) printf '%s\n' $sysroot $sysroot/lib/rustlib/$target/lib ;;
+    esac"
+    program cargo "[ \"\$1\" = build ] || exit 0
+        echo \"\$PWD \$*\" >>$machine/builds
+        [ ! -e $machine/cannot-build ] || { echo 'error: no crates today'; exit 101; }
+        mkdir -p \"\$CARGO_TARGET_DIR/$target/release/deps\"
+        touch \"\$CARGO_TARGET_DIR/$target/release/deps/\"lib{core,alloc,compiler_builtins}-1.rlib"
+}
+
+has_sources() {
+    local library=$machine/toolchain/lib/rustlib/src/rust/library/core/src
+    mkdir -p "$library"
+    : >"$library/lib.rs"
+}
+
+has_target() {
+    mkdir -p "$machine/toolchain/lib/rustlib/$target/lib"
+    : >"$machine/toolchain/lib/rustlib/$target/lib/libcore-1.rlib"
+}
+
+linker() { program ld.lld-22 true; }
+qemu() { program qemu-system-aarch64 "echo 'QEMU emulator version $1 (Debian)'"; }
+
+# A Debian whose archive has VERSION of rustc-web; installing writes down the names and brings the programs.
+debian() {
+    program apt-cache "[ \"\$2\" = rustc ] || [ ! -e $machine/refreshed ] || echo '  Candidate: $1+dfsg1-1~deb12u2'"
+    program apt-get "case \" \$* \" in
+        *' update '*) touch $machine/refreshed ;;
+        *' install '*) while [ \"\$1\" != --no-install-recommends ]; do shift; done
+            echo \"\${*:2}\" >>$machine/installed
+            mv $machine/archive/* $machine/bin/ ;;
+    esac"
+    mkdir "$machine/archive"
+}
+
+# setup STATUS [GROUP]: runs it, and expects that exit status.
+setup() {
+    local status=0
+    (cd / && env -i HOME="$machine/home" PATH="$machine/bin:$work/base" HANDOFF_RUSTUP_SECONDS=1 \
+        "$machine/repository/scripts/setup.sh" "${@:2}") >"$machine/said" 2>&1 </dev/null || status=$?
+    [ "$status" = "$1" ] || fail "exit status $status, not $1"
+}
+
+says() { grep -qF -- "$1" "$machine/said" || fail "does not say '$1'"; }
+silent() { [ ! -s "$machine/said" ] || fail "says something"; }
+built() { [ "$(grep -c build "$machine/builds" 2>/dev/null || true)" = "$1" ] || fail "did not build core $1 times"; }
+passed() { [ -n "$broken" ] || echo "ok      setup: $name"; }
+
+# exports NAME VALUE: what a script that sources the findings gets.
+exports() {
+    local value
+    # shellcheck disable=SC1091
+    value=$(. "$machine/repository/target/handoff-env.sh" && echo "${!1:-}")
+    [ "$value" = "$2" ] || fail "$1 is '$value', not '$2'"
+}
+readonly FLAGS=CARGO_TARGET_AARCH64_UNKNOWN_NONE_SOFTFLOAT_RUSTFLAGS
+readonly LINKER=CARGO_TARGET_AARCH64_UNKNOWN_NONE_SOFTFLOAT_LINKER
+
+machine "a Rust that has the target is taken as it is"
+rust 1.90.0 && has_target && linker && qemu 7.2.22
+setup 0
+silent
+exports HANDOFF_CARGO "$machine/bin/cargo"
+exports HANDOFF_QEMU "$machine/bin/qemu-system-aarch64"
+exports "$FLAGS" ""
+exports "$LINKER" "$machine/bin/ld.lld-22"
+passed
+
+machine "rustup adds the target"
+rust 1.90.0 && linker && qemu 8.0.0
+program rustup "mkdir -p $machine/toolchain/lib/rustlib/$target/lib
+    touch $machine/toolchain/lib/rustlib/$target/lib/libcore-1.rlib"
+setup 0
+says "adding the target"
+exports "$FLAGS" ""
+[ ! -e "$machine/builds" ] || fail "built core"
+passed
+
+machine "without the target, core is built once from the compiler's sources"
+rust 1.88.0 && has_sources && linker && qemu 7.2.22
+program rustup "echo 'error: could not download'; exit 1"
+setup 0
+built 1
+sysroot=$(echo "$machine"/home/.cache/handoff/sysroot-1.88.0-*)
+exports "$FLAGS" "--sysroot $sysroot"
+[ -e "$sysroot/lib/rustlib/$target/lib/libcore-1.rlib" ] || fail "no libcore in $sysroot"
+setup 0
+silent
+built 1
+passed
+
+machine "a new compiler gets a core of its own"
+rust 1.88.0 && has_sources && linker && qemu 7.2.22
+setup 0
+rust 1.89.0
+setup 0
+built 2
+exports "$FLAGS" "--sysroot $(echo "$machine"/home/.cache/handoff/sysroot-1.89.0-*)"
+passed
+
+machine "a rustup that hangs is ended"
+rust 1.88.0 && has_sources && linker && qemu 7.2.22
+program rustup "sleep 60"
+begin=$SECONDS
+setup 0
+[ $((SECONDS - begin)) -lt 15 ] || fail "took $((SECONDS - begin)) s"
+says "rustup could not add it"
+passed
+
+machine "a build of core that fails leaves nothing behind"
+rust 1.88.0 && has_sources && linker && qemu 7.2.22
+touch "$machine/cannot-build"
+setup 2
+says "error: no crates today"
+says "core could not be built"
+[ -z "$(ls "$machine/home/.cache/handoff")" ] || fail "left $(ls "$machine/home/.cache/handoff")"
+rm "$machine/cannot-build"
+setup 0
+passed
+
+machine "a Rust that is too old, and no packages"
+rust 1.87.0 && has_target && linker && qemu 7.2.22
+setup 2
+says "https://rustup.rs"
+says "rustup target add $target"
+passed
+
+machine "a bare Debian gets its packages"
+debian 1.96.0
+rust 1.96.0 && has_sources && linker && qemu 7.2.22
+mv "$machine/bin/"{cargo,rustc,ld.lld-22,qemu-system-aarch64,cc} "$machine/archive/"
+setup 0
+says "qemu-system-arm: QEMU 7.2 or newer"
+built 1
+grep -qx 'rustc-web cargo-web rust-web-src lld-22 gcc libc6-dev qemu-system-arm.*' "$machine/installed" ||
+    fail "installed $(cat "$machine/installed")"
+exports HANDOFF_HOST_CARGO "$machine/bin/cargo"
+setup 0
+silent
+passed
+
+machine "a Debian whose Rust is too old"
+debian 1.85.0
+qemu 7.2.22
+setup 2
+says "https://rustup.rs"
+[ ! -e "$machine/installed" ] || fail "installed $(cat "$machine/installed")"
+passed
+
+machine "neither root nor sudo: says what to install"
+debian 1.96.0
+touch "$machine/refreshed"
+rust 1.96.0 && has_target && linker
+program id "echo 1000"
+setup 2
+says "as root: apt-get update && apt-get install --no-install-recommends qemu-system-arm"
+passed
+
+machine "an ordinary user with sudo"
+debian 1.96.0
+touch "$machine/refreshed"
+rust 1.96.0 && has_target && linker && qemu 7.2.22
+mv "$machine/bin/qemu-system-aarch64" "$machine/archive/"
+program id "echo 1000"
+program sudo "touch $machine/sudo; exec \"\$@\""
+setup 0
+[ -e "$machine/sudo" ] || fail "did not use sudo"
+passed
+
+machine "a QEMU that is too old, and no packages"
+rust 1.90.0 && has_target && linker && qemu 5.2.0
+setup 2
+says "QEMU 7.2 or newer"
+passed
+
+machine "a QEMU that is too old, and the archive's is no newer"
+debian 1.96.0
+touch "$machine/refreshed" "$machine/archive/nothing"
+rust 1.90.0 && has_target && linker && qemu 5.2.0
+setup 2
+says "QEMU here is 5.2.0, at least 7.2 is needed"
+passed
+
+machine "a system without apt-get is told everything at once"
+rust 1.90.0 && has_target && linker
+rm "$machine/bin/cc"
+setup 2
+says "a C compiler"
+says "QEMU 7.2"
+passed
+
+machine "the tests' tools come with the group test"
+debian 1.96.0
+touch "$machine/refreshed" "$machine/archive/nothing"
+rust 1.90.0 && has_target && linker && qemu 7.2.22
+setup 0
+silent
+setup 0 test
+grep -q shellcheck "$machine/installed" || fail "installed $(cat "$machine/installed" 2>/dev/null)"
+passed
+
+machine "an unknown group"
+setup 2 tset
+says "unknown group 'tset'"
+passed
