@@ -14,6 +14,7 @@ pub mod crc32c;
 pub mod image;
 pub mod memory;
 pub mod note;
+pub mod page_table;
 pub mod rights;
 pub mod symbols;
 pub mod syndrome;

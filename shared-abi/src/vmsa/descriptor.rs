@@ -358,7 +358,3 @@ impl fmt::Display for DescriptorError {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "descriptor_tests.rs"]
-mod tests;

@@ -19,6 +19,8 @@
 
 mod attributes;
 mod descriptor;
+#[cfg(test)]
+mod tests;
 
 pub use attributes::{Attributes, MemoryType, Privilege};
 pub use descriptor::{AccessPermission, Descriptor, DescriptorError, Shareability};

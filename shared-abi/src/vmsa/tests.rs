@@ -1,6 +1,8 @@
 //! Literal descriptors from the Arm ARM's bit positions, the round trip, and what decoding refuses.
 
 use super::*;
+use crate::addr::{Frame, PageSize, PhysAddr};
+use crate::rights::Rights;
 
 const TEXT: PhysAddr = PhysAddr::from_field(0x4020_0000);
 
