@@ -1,3 +1,6 @@
 //! Frames, heap, address spaces and faults: what stays with a kernel after the boot.
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
+
+pub mod heap;
+pub mod lock;

@@ -1,0 +1,454 @@
+//! The kernel's heap: size classes in front, linked_list_allocator behind, frames underneath.
+//!
+//! A request of up to 64 KiB takes the first free block of its class's active span: a dozen instructions, however
+//! many blocks are live. Larger ones are page runs. The heap owns a window of addresses ([`HeapPages::window`]),
+//! asks for frames where it needs them, and gives them back when it is out of memory or told to
+//! ([`Heap::trim`]). Nothing is kept inside of blocks or next to them, so alignment costs nothing, and an overrun
+//! damages other blocks but not the heap's own tables.
+//!
+//! ```text
+//! window │ zone 0: 4 KiB units │ zone 1: 16 KiB │ zone 2: 64 KiB │ zone 3: 256 KiB │ page runs              │
+//! blocks │ 16 … 256 B          │ … 1 KiB        │ … 8 KiB        │ … 64 KiB        │ larger, or aligned more│
+//!          └ each: descriptor table, then units                                       └ words, then pages
+//! ```
+//!
+//! A span is *active* (its class allocates from it), *partial* (on its class's list: it has free blocks), *full*
+//! (in no list), or the zone's again when its last block is freed:
+//!
+//! ```text
+//! zone ──take──► active ──drained──► full ──free──► partial ──chosen──► active
+//!   ▲                                  └────────┬──────┘
+//!   └─────────────── last block freed ──────────┘
+//! ```
+//!
+//! [`checked::CheckedHeap`] wraps it for tests, [`global::GlobalHeap`] makes it a `GlobalAlloc`.
+
+pub mod checked;
+pub mod error;
+pub mod global;
+pub mod pages;
+
+mod class;
+mod raw;
+mod runs;
+mod zone;
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use shared_abi::addr::VirtRange;
+
+use class::{CLASSES, Class};
+pub use error::HeapError;
+use pages::Backing;
+pub use pages::{HeapPages, Unbacked};
+use raw::{Pushed, Span};
+use runs::{NoRun, Runs};
+use zone::{LARGEST_UNIT, ZONES, Zone, unit_shift};
+
+/// The classes rounded up to a power of two, so that an index needs no check.
+const SLOTS: usize = CLASSES.next_power_of_two();
+
+/// What every allocator of this module does; the global front works with any.
+#[expect(unsafe_code, reason = "taking a block back is a promise about its use")]
+pub trait Blocks {
+    /// A block of `layout`, its contents arbitrary.
+    fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, HeapError>;
+
+    /// Takes a block back.
+    ///
+    /// # Safety
+    ///
+    /// `block` is of this heap and nobody uses it any more; `layout` is the one that it has. (What is found
+    /// wrong with either is an error, and the heap is unchanged; not everything can be found.)
+    unsafe fn free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), HeapError>;
+
+    /// Gives the block a new size, in place if possible; its contents up to the smaller size are kept. Shrinking
+    /// never fails; on an error the block is as it was.
+    ///
+    /// # Safety
+    ///
+    /// As for [`free`](Self::free), but if it fails the block stays the caller's.
+    unsafe fn resize(
+        &mut self,
+        block: NonNull<u8>,
+        layout: Layout,
+        size: usize,
+    ) -> Result<NonNull<u8>, HeapError>;
+}
+
+/// The heap. `const`-constructible, so that it can be a static; it serves nothing before [`start`](Self::start).
+pub struct Heap<P> {
+    base: usize,
+    zone_shift: u32,
+    /// Where a zone's table would begin if the heap's base were its first unit.
+    tables: [usize; ZONES],
+    active: [&'static Span; SLOTS],
+    partial: [Option<&'static Span>; CLASSES],
+    zones: [Zone; ZONES],
+    runs: Runs,
+    backing: Backing<P>,
+}
+
+// SAFETY: the spans are reachable through this value only; moving it to another CPU moves all of it.
+#[expect(unsafe_code, reason = "span references are what keeps it from being Send by itself")]
+unsafe impl<P: Send> Send for Heap<P> {}
+
+/// What the heap has and gave, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeapStatistics {
+    /// Mapped: all of the following and the tables.
+    pub mapped: usize,
+    /// In blocks of classes that are handed out.
+    pub small: usize,
+    /// In page runs that are handed out.
+    pub large: usize,
+    /// In mapped units that are no class's, and holes between page runs: what a trim gives back or finds.
+    pub unused: usize,
+}
+
+impl<P: HeapPages> Heap<P> {
+    /// A heap without memory: every request fails until it is started.
+    pub const fn new() -> Self {
+        Self {
+            base: 0,
+            // Every address lies past all zones, in runs of which there are none.
+            zone_shift: 0,
+            tables: [0; ZONES],
+            active: [Span::nobody(); SLOTS],
+            partial: [None; CLASSES],
+            zones: [const { Zone::none() }; ZONES],
+            runs: Runs::none(),
+            backing: Backing::none(),
+        }
+    }
+
+    /// Gives the heap its window and the memory behind it. Maps nothing yet.
+    ///
+    /// Each zone gets the largest power of two of which the window holds six, page runs the rest.
+    pub fn start(&mut self, pages: P) -> Result<(), HeapError> {
+        let window = pages.window();
+        let refusal = HeapError::CannotStart { window: window.len() };
+        let start = usize::try_from(window.start().get()).map_err(|_| refusal)?;
+        let end = usize::try_from(window.end()).map_err(|_| refusal)?;
+        let base = start.checked_next_multiple_of(LARGEST_UNIT).ok_or(refusal)?;
+        let share = end.saturating_sub(base) / 6;
+        if self.backing.is_some() || share < 2 * LARGEST_UNIT {
+            return Err(refusal);
+        }
+        self.base = base;
+        self.zone_shift = share.ilog2();
+        for index in 0..ZONES {
+            let zone = Zone::over(index, base + (index << self.zone_shift), 1 << self.zone_shift);
+            let shift = unit_shift(index);
+            let units_before = (index << self.zone_shift) >> shift;
+            self.tables[index] = zone.table().wrapping_sub(units_before * size_of::<Span>());
+            self.zones[index] = zone;
+        }
+        let runs = base + (ZONES << self.zone_shift);
+        self.runs = Runs::over(runs, (end - runs) & !0xFFF);
+        self.backing = Backing::with(pages);
+        Ok(())
+    }
+
+    /// The provider of the memory, once started.
+    pub const fn pages(&self) -> Option<&P> {
+        self.backing.pages()
+    }
+
+    /// The window; `None` before the start.
+    pub fn window(&self) -> Option<VirtRange> {
+        self.pages().map(HeapPages::window)
+    }
+
+    /// The common case: a free block of the class's active span.
+    #[inline(always)]
+    fn pop(&mut self, class: Class) -> Option<NonNull<u8>> {
+        self.active[class.index() % SLOTS].pop()
+    }
+
+    /// What the common case does not find. A refused mapping is tried once more after a trim; the second refusal
+    /// is the answer, even if that trim would find more, so this ends.
+    #[cold]
+    #[inline(never)]
+    fn allocate_slowly(&mut self, layout: Layout) -> Result<NonNull<u8>, HeapError> {
+        let (size, align) = (layout.size(), layout.align());
+        if !self.backing.is_some() {
+            return Err(HeapError::NotStarted { size });
+        }
+        let mut found = self.find(layout);
+        if matches!(found, Err(NoRun::Unbacked(_))) && self.trim() > 0 {
+            found = self.find(layout);
+        }
+        found.map_err(|refusal| match refusal {
+            NoRun::TooLarge => HeapError::TooLarge { size, align, window: self.runs.window() },
+            NoRun::Unbacked(Unbacked { free }) => {
+                HeapError::Exhausted { size, align, mapped: self.backing.mapped(), free }
+            }
+        })
+    }
+
+    /// A block of a class; a page run if there is no class for it, or the zones' addresses are used up.
+    fn find(&mut self, layout: Layout) -> Result<NonNull<u8>, NoRun> {
+        if let Some(class) = Class::of(layout)
+            && let Some(block) = self.refill(class)?
+        {
+            return Ok(block);
+        }
+        self.runs.take(Runs::pages_for(layout.size()), layout.align(), &mut self.backing)
+    }
+
+    /// Gives `class` an active span with free blocks and pops one: the rest of the active one, a partial one, or
+    /// a new one. `Ok(None)` if no zone has a unit left.
+    fn refill(&mut self, class: Class) -> Result<Option<NonNull<u8>>, Unbacked> {
+        let slot = class.index();
+        let active = self.active[slot];
+        let mut carved = Ok(false);
+        if !active.is_nobody() && !active.has_free() {
+            carved = self.zones[active.zone()].carve(active, class, &mut self.backing);
+        }
+        if let Some(block) = self.pop(class) {
+            return Ok(Some(block));
+        }
+        if let Some(span) = self.partial[slot] {
+            self.unlink(slot, span);
+            self.activate(slot, span);
+            return Ok(self.pop(class));
+        }
+        carved?;
+        for at in class.zone()..ZONES {
+            let zone = &mut self.zones[at];
+            let Some(span) = zone.take(class, &mut self.backing)? else { continue };
+            if let Err(refusal) = zone.carve(span, class, &mut self.backing) {
+                zone.put(span);
+                return Err(refusal);
+            }
+            self.activate(slot, span);
+            return Ok(self.pop(class));
+        }
+        Ok(None)
+    }
+
+    /// Makes `span`, which is in no list, the class's active one. The former one has no free block, so it is full
+    /// or, after a refused mapping, as good as full until a block of it is freed.
+    fn activate(&mut self, slot: usize, span: &'static Span) {
+        let former = core::mem::replace(&mut self.active[slot], span);
+        if !former.is_nobody() {
+            former.deactivate();
+        }
+        span.activate();
+    }
+
+    fn link(&mut self, slot: usize, span: &'static Span) {
+        let first = self.partial[slot].replace(span);
+        span.previous.set(None);
+        span.next.set(first);
+        if let Some(first) = first {
+            first.previous.set(Some(span));
+        }
+    }
+
+    fn unlink(&mut self, slot: usize, span: &'static Span) {
+        let (previous, next) = (span.previous.take(), span.next.take());
+        match previous {
+            Some(previous) => previous.next.set(next),
+            None => self.partial[slot] = next,
+        }
+        if let Some(next) = next {
+            next.previous.set(previous);
+        }
+    }
+
+    /// A block came back to a span that had no free one, or that has no other: moves the span to where it belongs.
+    #[cold]
+    #[inline(never)]
+    fn sort(&mut self, span: &'static Span, pushed: Pushed) {
+        let Some(class) = span.class() else { return };
+        if span.is_active() {
+            return;
+        }
+        let slot = class.index();
+        if pushed.is_empty {
+            if !pushed.was_full {
+                self.unlink(slot, span);
+            }
+            self.zones[span.zone()].put(span);
+        } else {
+            self.link(slot, span);
+        }
+    }
+
+    /// Gives back the pages of everything that no block is in; returns the bytes. Called by the heap itself
+    /// before it reports exhaustion.
+    pub fn trim(&mut self) -> usize {
+        for slot in 0..CLASSES {
+            let span = self.active[slot];
+            if !span.is_nobody() && span.live() == 0 {
+                span.deactivate();
+                self.active[slot] = Span::nobody();
+                self.zones[span.zone()].put(span);
+            }
+        }
+        let mut bytes = self.runs.trim(&mut self.backing);
+        for zone in &mut self.zones {
+            bytes += zone.trim(&mut self.backing);
+        }
+        bytes
+    }
+
+    /// What the heap has. Cost grows with the units ever used.
+    pub fn statistics(&self) -> HeapStatistics {
+        let mut statistics = HeapStatistics {
+            mapped: self.backing.mapped(),
+            large: self.runs.used(),
+            unused: self.runs.free(),
+            ..HeapStatistics::default()
+        };
+        for span in self.zones.iter().flat_map(Zone::spans) {
+            match span.class() {
+                Some(class) => statistics.small += span.live() * class.block(),
+                None => statistics.unused += span.committed(),
+            }
+        }
+        statistics
+    }
+
+    /// The first byte and the length of the block that holds `address`, handed out or free; of a page run only
+    /// the first byte counts. `None` if there is none. Safe for any number.
+    fn locate(&self, address: usize) -> Option<(usize, usize)> {
+        let zone = address.checked_sub(self.base)? >> self.zone_shift;
+        let Some(zone) = self.zones.get(zone) else {
+            return Some((address, self.runs.pages_of(address)? << 12));
+        };
+        let span = zone.span_of(address)?;
+        let block = span.class()?.block();
+        let start = zone.start_of(span);
+        let index = (address - start) / block;
+        if index < span.carved() as usize { Some((start + index * block, block)) } else { None }
+    }
+
+    /// Whether all of `bytes` from `address` lie in memory that the heap has mapped for blocks. Safe for any number.
+    fn holds(&self, address: usize, bytes: usize) -> bool {
+        let Some(end) = address.checked_add(bytes) else { return false };
+        let Some(zone) = address.checked_sub(self.base) else { return false };
+        match self.zones.get(zone >> self.zone_shift) {
+            Some(zone) => zone.span_of(address).is_some_and(|span| {
+                let start = zone.start_of(span);
+                span.class().is_some() && end <= start + span.committed()
+            }),
+            None => self.runs.holds(address, end),
+        }
+    }
+
+    /// Whether the block that begins at `start`, as [`locate`](Self::locate) gave it, is handed out.
+    fn is_live(&self, start: usize) -> bool {
+        let zone = start.wrapping_sub(self.base) >> self.zone_shift;
+        match self.zones.get(zone) {
+            Some(zone) => zone.span_of(start).is_some_and(|span| !span.is_free(start)),
+            None => self.runs.pages_of(start).is_some(),
+        }
+    }
+
+    /// Bytes that the block can hold where it lies; `None` if it is none.
+    fn room(&self, block: NonNull<u8>) -> Option<usize> {
+        let (start, length) = self.locate(block.addr().get())?;
+        if start == block.addr().get() { Some(length) } else { None }
+    }
+}
+
+impl<P: HeapPages> Default for Heap<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[expect(unsafe_code, reason = "the trait's promises are passed on to the spans and the page runs")]
+impl<P: HeapPages> Blocks for Heap<P> {
+    #[inline(always)]
+    fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, HeapError> {
+        if let Some(class) = Class::of(layout)
+            && let Some(block) = self.pop(class)
+        {
+            return Ok(block);
+        }
+        self.allocate_slowly(layout)
+    }
+
+    #[inline(always)]
+    unsafe fn free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), HeapError> {
+        let offset = block.addr().get().wrapping_sub(self.base);
+        let zone = offset >> self.zone_shift;
+        if zone >= ZONES {
+            return self.free_run(block, layout);
+        }
+        let unit = offset >> unit_shift(zone);
+        // SAFETY: 1. a block of a zone lies in a unit whose descriptor is in the zone's table, at its index;
+        // 2. the caller promises that it is a block, out of use, so it was popped from that span.
+        let (span, pushed) = unsafe {
+            let span = Span::at(self.tables[zone].wrapping_add(unit * size_of::<Span>()));
+            (span, span.push(block))
+        };
+        if pushed.was_full || pushed.is_empty {
+            self.sort(span, pushed);
+        }
+        Ok(())
+    }
+
+    unsafe fn resize(
+        &mut self,
+        block: NonNull<u8>,
+        layout: Layout,
+        size: usize,
+    ) -> Result<NonNull<u8>, HeapError> {
+        let address = block.addr().get();
+        let room = self.room(block).ok_or(HeapError::NotABlock { address })?;
+        let (pages, is_run) = (Runs::pages_for(size), self.runs.pages_of(address).is_some());
+        // Half of the room is what a move must save to be worth it.
+        let stays = if is_run { pages << 12 == room } else { size <= room && size > room / 2 };
+        if stays || (is_run && size > class::LARGEST && self.runs.resize(address, pages, &mut self.backing)) {
+            return Ok(block);
+        }
+        let wanted = Layout::from_size_align(size, layout.align()).map_err(|_| HeapError::TooLarge {
+            size,
+            align: layout.align(),
+            window: self.runs.window(),
+        })?;
+        match self.allocate(wanted) {
+            Ok(moved) => {
+                // SAFETY: two blocks handed out, of which both hold the smaller size; the old one is the
+                // caller's to give up.
+                unsafe {
+                    raw::copy(block, moved, layout.size().min(size));
+                    self.free(block, layout)?;
+                }
+                Ok(moved)
+            }
+            Err(_) if size <= room => {
+                if is_run {
+                    self.runs.resize(address, pages, &mut self.backing);
+                }
+                Ok(block)
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+}
+
+impl<P: HeapPages> Heap<P> {
+    #[cold]
+    #[inline(never)]
+    fn free_run(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), HeapError> {
+        let address = block.addr().get();
+        let pages = self.runs.pages_of(address).ok_or(HeapError::NotABlock { address })?;
+        if pages != Runs::pages_for(layout.size()) {
+            return Err(HeapError::WrongSize { address, allocated: pages << 12, given: layout.size() });
+        }
+        self.runs.put(address);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod arena;
+#[cfg(test)]
+mod tests;
