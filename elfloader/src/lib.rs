@@ -2,5 +2,11 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod entropy;
+pub mod kernel_elf;
+pub mod layout;
 pub mod memory_map;
+pub mod plan;
 pub mod platform;
+mod refusals;
+pub mod relocation;
