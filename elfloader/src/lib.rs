@@ -10,3 +10,7 @@ pub mod plan;
 pub mod platform;
 mod refusals;
 pub mod relocation;
+
+#[cfg(test)]
+#[path = "../tests/elf_builder/mod.rs"]
+mod elf_builder;

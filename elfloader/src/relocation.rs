@@ -69,7 +69,8 @@ impl Window {
             .iter()
             .enumerate()
             .find(|(_, extent)| extent.virt().start().get() <= virt && virt < extent.virt().end())?;
-        let segment = elf.segments().iter().find(|segment| segment.start() <= address && address < segment.end())?;
+        let segment =
+            elf.segments().iter().find(|segment| segment.start() <= address && address < segment.end())?;
         let link_start = found.virt().start().get().wrapping_sub(slide);
         let window = Self {
             start: segment.start().max(link_start),
@@ -99,7 +100,8 @@ pub fn for_each(
             let address = nth(words.start, mask.trailing_zeros())?;
             mask &= mask - 1;
             if !window.holds(address) {
-                window = Window::find(elf, slide, extents, address).ok_or(RelocationError::Target { address })?;
+                window =
+                    Window::find(elf, slide, extents, address).ok_or(RelocationError::Target { address })?;
             }
             change(window.extent, address - window.bias, words.change);
         }

@@ -86,10 +86,18 @@ impl RelocationTables {
                 DT_RELR => relr.address = d_val,
                 DT_RELRSZ => relr.size = d_val,
                 DT_RELAENT if d_val != RELA_ENTRY => {
-                    return Err(KernelElfError::RelocationTable { tag: d_tag, size: rela.size, entry: d_val });
+                    return Err(KernelElfError::RelocationTable {
+                        tag: d_tag,
+                        size: rela.size,
+                        entry: d_val,
+                    });
                 }
                 DT_RELRENT if d_val != RELR_ENTRY => {
-                    return Err(KernelElfError::RelocationTable { tag: d_tag, size: relr.size, entry: d_val });
+                    return Err(KernelElfError::RelocationTable {
+                        tag: d_tag,
+                        size: relr.size,
+                        entry: d_val,
+                    });
                 }
                 DT_NEEDED => return Err(KernelElfError::NeedsLibrary),
                 DT_REL => return Err(KernelElfError::RelocationForm { tag: d_tag }),

@@ -89,8 +89,10 @@ impl<'a> KernelElf<'a> {
                     }
                     let (start, length) = (program.p_vaddr, program.p_memsz);
                     let end = start.checked_add(length);
-                    relro =
-                        Some((start, end.ok_or(KernelElfError::RelroWraps { segment: number, start, length })?));
+                    relro = Some((
+                        start,
+                        end.ok_or(KernelElfError::RelroWraps { segment: number, start, length })?,
+                    ));
                 }
                 PT_DYNAMIC => {
                     if dynamic.is_some() {
@@ -246,11 +248,9 @@ fn contents<'a>(bytes: &'a [u8], number: u8, program: &ProgramHeader) -> Result<
 }
 
 /// Puts a segment in its place by address. The gABI wants them in order; linker scripts make others.
-fn insert(
-    segments: &mut ArrayVec<Segment, MAX_SEGMENTS>,
-    segment: Segment,
-) -> Result<(), KernelElfError> {
-    let place = segments.iter().rposition(|other| other.start() <= segment.start()).map_or(0, |before| before + 1);
+fn insert(segments: &mut ArrayVec<Segment, MAX_SEGMENTS>, segment: Segment) -> Result<(), KernelElfError> {
+    let place =
+        segments.iter().rposition(|other| other.start() <= segment.start()).map_or(0, |before| before + 1);
     segments
         .try_insert(place, segment)
         .map_err(|_| KernelElfError::TooManySegments { segment: segment.number() })

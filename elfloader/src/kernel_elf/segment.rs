@@ -50,7 +50,8 @@ impl Segment {
         if !alignment.is_power_of_two() {
             return Err(KernelElfError::Alignment { segment: number, alignment });
         }
-        let Some(end) = header.p_vaddr.checked_add(header.p_memsz).filter(|&end| align_up(end, PAGE).is_some())
+        let Some(end) =
+            header.p_vaddr.checked_add(header.p_memsz).filter(|&end| align_up(end, PAGE).is_some())
         else {
             return Err(KernelElfError::Wraps {
                 segment: number,
@@ -134,7 +135,8 @@ impl Segment {
     /// Numbers of the file pages that hold its bytes, half-open; both the same without any.
     pub const fn file_pages(&self) -> (u64, u64) {
         let first = self.offset >> PAGE_SHIFT;
-        let end = if self.file_size == 0 { first } else { ((self.offset + self.file_size - 1) >> PAGE_SHIFT) + 1 };
+        let end =
+            if self.file_size == 0 { first } else { ((self.offset + self.file_size - 1) >> PAGE_SHIFT) + 1 };
         (first, end)
     }
 

@@ -37,7 +37,8 @@ refusals! {
     248 Console { range: PhysRange = "The registers." }
         => "the console's registers {range} leave their place in the handoff window";
     /// The plan needs more memory than can be addressed.
-    249 TooLarge { pages: u64 = "Pages of the image." } => "the image spans {pages:#x} pages, more than can be held";
+    249 TooLarge { length: u64 = "Bytes of what is too large." }
+        => "the plan needs {length:#x} bytes of memory and more: that cannot be addressed";
     /// The arena that was found for the plan is not what the plan asked for.
     250 Arena { found: PhysRange = "What was found.", length: u64 = "Bytes asked for.", alignment: u64 = "Alignment asked for." }
         => "the arena {found} is not {length:#x} bytes aligned to {alignment:#x}";
