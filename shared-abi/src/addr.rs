@@ -322,6 +322,9 @@ impl PhysRange {
 }
 
 impl VirtRange {
+    /// The range of no byte, at the start of the high half.
+    pub const EMPTY: Self = Self { start: VirtAddr::HIGH_HALF.0, end: VirtAddr::HIGH_HALF.0 };
+
     /// The range from `start` up to, not including, `end`; `None` if reversed, not canonical, or across halves.
     pub const fn from_bounds(start: u64, end: u64) -> Option<Self> {
         if start > end || VirtAddr::new(start).is_none() {

@@ -9,8 +9,10 @@
 compile_error!("the handoff formats are little-endian and are read in place");
 
 pub mod addr;
+pub mod boot_info;
 pub mod contract;
 pub mod crc32c;
+pub mod entry;
 pub mod image;
 pub mod memory;
 pub mod note;

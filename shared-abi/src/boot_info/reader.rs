@@ -1,0 +1,375 @@
+//! Reading a `BootInfo`: everything is checked once, then everything is a value.
+
+use zerocopy::FromBytes;
+
+use super::directory::{ALIGNMENT, DirectoryEntry, Header, MAX_RECORD, TableFlags, TableId, checksum};
+use super::error::BootInfoError;
+use super::history::{Entropy, Log, Stage};
+use super::kernel::{Extent, Kernel, Symbols};
+use super::machine::{Console, Cpu, DeviceTree, FirmwareImage, Platform};
+use super::memory::{MemoryRegion, Untypeds};
+use super::payload::{Initrd, Module};
+use super::record::{Record, Records, StringRef, Strings};
+use super::virtual_memory::{BootStack, DirectMap, PageTables, Register, RegisterId, Window, WindowId};
+use crate::addr::VirtRange;
+use crate::crc32c::{Crc32c, crc32c};
+use crate::memory::RegionKind;
+
+/// One known table's bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Table<'a> {
+    bytes: &'a [u8],
+    stride: usize,
+    flags: TableFlags,
+}
+
+/// A `BootInfo` that passed every check of every table.
+#[derive(Clone, Copy, Debug)]
+pub struct BootInfo<'a> {
+    blob: &'a [u8],
+    header: Header,
+    tables: [Table<'a>; TableId::KNOWN_END],
+    strings: Strings<'a>,
+    command_line: &'a str,
+}
+
+impl<'a> BootInfo<'a> {
+    /// Reads the blob at the start of `bytes`, which may be longer and at any alignment.
+    ///
+    /// # Errors
+    /// The first field that is wrong, in the order: header, checksum, directory, records.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, BootInfoError> {
+        Self::decode_with(bytes, crc32c)
+    }
+
+    /// [`decode`](Self::decode) with another CRC-32C than the portable one.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_with(bytes: &'a [u8], crc32c: Crc32c) -> Result<Self, BootInfoError> {
+        let (header, blob) = Self::frame(bytes)?;
+        let computed = checksum(blob, crc32c);
+        if header.checksum != computed {
+            return Err(BootInfoError::Checksum { stored: header.checksum, computed });
+        }
+        Self::tables(header, blob)
+    }
+
+    /// Reads a blob whose checksum is known to be wrong, to name what else is: for tools that diagnose damage.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode), the checksum aside.
+    pub fn decode_damaged(bytes: &'a [u8]) -> Result<Self, BootInfoError> {
+        let (header, blob) = Self::frame(bytes)?;
+        Self::tables(header, blob)
+    }
+
+    /// The header, and the bytes that it says the blob has.
+    fn frame(bytes: &'a [u8]) -> Result<(Header, &'a [u8]), BootInfoError> {
+        let header = Header::read(bytes)?;
+        let short = BootInfoError::Short { length: bytes.len() as u64 };
+        Ok((header, bytes.get(..header.total_size as usize).ok_or(short)?))
+    }
+
+    /// Checks directory and tables.
+    fn tables(header: Header, blob: &'a [u8]) -> Result<Self, BootInfoError> {
+        let mut info = Self {
+            blob,
+            header,
+            tables: [Table::default(); TableId::KNOWN_END],
+            strings: Strings::default(),
+            command_line: "",
+        };
+        info.read_directory()?;
+        info.read_texts()?;
+        info.check::<MemoryRegion>()?;
+        info.check::<Kernel>()?;
+        info.check::<Extent>()?;
+        info.check::<Symbols>()?;
+        info.check::<DirectMap>()?;
+        info.check::<Window>()?;
+        info.check::<BootStack>()?;
+        info.check::<PageTables>()?;
+        info.check::<Register>()?;
+        info.check::<Console>()?;
+        info.check::<DeviceTree>()?;
+        info.check::<Module>()?;
+        info.check::<Initrd>()?;
+        info.check::<Cpu>()?;
+        info.check::<Platform>()?;
+        info.check::<FirmwareImage>()?;
+        info.check::<Entropy>()?;
+        info.check::<Stage>()?;
+        info.check_extents()?;
+        Ok(info)
+    }
+
+    /// Finds every known table and checks that no two overlap.
+    fn read_directory(&mut self) -> Result<(), BootInfoError> {
+        let header = self.header;
+        let directory = header.directory_offset
+            ..header.directory_offset + header.directory_count * header.directory_stride;
+        let entries = self.blob.get(directory.start as usize..directory.end as usize).unwrap_or_default();
+        let mut free = header.header_size;
+        let mut seen: u32 = 0;
+        for entry in entries.chunks_exact(header.directory_stride as usize) {
+            let Ok((entry, _)) = DirectoryEntry::read_from_prefix(entry) else { continue };
+            let DirectoryEntry { id: table, flags, offset, count, stride, .. } = entry;
+            let length = u64::from(count) * u64::from(stride);
+            let outside = BootInfoError::TableOffset { table, offset, length };
+            let end = u64::from(offset) + length;
+            if !offset.is_multiple_of(ALIGNMENT) || end > u64::from(header.total_size) {
+                return Err(outside);
+            }
+            if offset < free {
+                return Err(BootInfoError::TableOrder { table, offset, free });
+            }
+            if length > 0 && offset < directory.end && end > u64::from(directory.start) {
+                return Err(outside);
+            }
+            // The end is within the blob, so it is a small number.
+            free = end as u32;
+            let Some(index) = table.index() else {
+                if flags.contains(TableFlags::MUST_UNDERSTAND) {
+                    return Err(BootInfoError::TableUnknown { table });
+                }
+                continue;
+            };
+            if count > table.limit() {
+                return Err(BootInfoError::TableCount { table, count });
+            }
+            let whole = stride.is_multiple_of(ALIGNMENT) && matches!(stride, 1..=MAX_RECORD);
+            if if table.is_bytes() { stride != 1 } else { !whole } {
+                return Err(BootInfoError::TableStride { table, stride });
+            }
+            if seen & 1 << index != 0 {
+                return Err(BootInfoError::TableTwice { table });
+            }
+            if count > 0 {
+                seen |= 1 << index;
+            }
+            let bytes = self.blob.get(offset as usize..end as usize).ok_or(outside)?;
+            if let Some(place) = self.tables.get_mut(index) {
+                *place = Table { bytes, stride: stride as usize, flags };
+            }
+        }
+        let missing = TableId::NEEDED & !seen;
+        if missing != 0 {
+            return Err(BootInfoError::TableMissing { table: TableId(missing.trailing_zeros()) });
+        }
+        Ok(())
+    }
+
+    /// Checks what is text.
+    fn read_texts(&mut self) -> Result<(), BootInfoError> {
+        let fault = |table, bytes: &[u8]| {
+            let value = bytes.len() as u64;
+            BootInfoError::Field { table, index: 0, field: "text", value }
+        };
+        let strings = self.table(TableId::STRINGS).bytes;
+        self.strings = Strings::new(strings).ok_or(fault(TableId::STRINGS, strings))?;
+        let line = self.table(TableId::COMMAND_LINE).bytes;
+        if let Some((nul, text)) = line.split_last() {
+            let closed = *nul == 0 && !text.contains(&0);
+            let text = core::str::from_utf8(text).ok().filter(|_| closed);
+            self.command_line = text.ok_or(fault(TableId::COMMAND_LINE, line))?;
+        }
+        Ok(())
+    }
+
+    /// Checks every record of one table.
+    fn check<R: Record>(&self) -> Result<(), BootInfoError> {
+        let table = self.table(R::TABLE);
+        if !table.bytes.is_empty() && table.stride < size_of::<R>() {
+            return Err(BootInfoError::TableStride { table: R::TABLE, stride: table.stride as u32 });
+        }
+        let mut before = None;
+        for (index, record) in self.records::<R>().enumerate() {
+            record.check(before.as_ref(), &self.strings).map_err(|fault| BootInfoError::Field {
+                table: R::TABLE,
+                index: index as u32,
+                field: fault.field,
+                value: fault.value,
+            })?;
+            before = Some(record);
+        }
+        Ok(())
+    }
+
+    /// Checks that the extents lie within the kernel.
+    fn check_extents(&self) -> Result<(), BootInfoError> {
+        let kernel = self.kernel().range();
+        for (index, extent) in self.extents().enumerate() {
+            if !kernel.covers(extent.virt()) {
+                return Err(BootInfoError::Field {
+                    table: TableId::EXTENTS,
+                    index: index as u32,
+                    field: "virt_start",
+                    value: extent.virt_start,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn table(&self, id: TableId) -> Table<'a> {
+        id.index().and_then(|index| self.tables.get(index)).copied().unwrap_or_default()
+    }
+
+    fn records<R: Record>(&self) -> Records<'a, R> {
+        let table = self.table(R::TABLE);
+        Records::new(table.bytes, table.stride)
+    }
+
+    /// The record of a table that decoding found to be there.
+    fn the<R: Record>(&self) -> R {
+        self.records().next().unwrap_or_default()
+    }
+
+    /// The blob.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.blob
+    }
+
+    /// The header.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// A string that a record names. Those of the records here are all found.
+    pub fn string(&self, string: StringRef) -> &'a str {
+        self.strings.get(string).unwrap_or_default()
+    }
+
+    /// Every page of RAM once, in ascending order.
+    pub fn memory_map(&self) -> Records<'a, MemoryRegion> {
+        self.records()
+    }
+
+    /// The regions that are free from the first instruction on.
+    pub fn free_memory(&self) -> impl Iterator<Item = MemoryRegion> + use<'a> {
+        self.memory_map().filter(MemoryRegion::is_free)
+    }
+
+    /// The same memory as power-of-two blocks.
+    pub fn untypeds(&self) -> Untypeds<'a> {
+        Untypeds::new(self.memory_map())
+    }
+
+    /// Bytes of RAM, whatever their use.
+    pub fn total_ram(&self) -> u64 {
+        let ram = self.memory_map().filter(|region| region.kind() != RegionKind::MMIO);
+        ram.map(|region| region.length).sum()
+    }
+
+    /// Bytes that are free from the first instruction on.
+    pub fn free_bytes(&self) -> u64 {
+        self.free_memory().map(|region| region.length).sum()
+    }
+
+    /// The kernel as it was loaded.
+    pub fn kernel(&self) -> Kernel {
+        self.the()
+    }
+
+    /// Where each part of the kernel lies.
+    pub fn extents(&self) -> Records<'a, Extent> {
+        self.records()
+    }
+
+    /// The kernel's compact symbol table.
+    pub fn symbols(&self) -> Option<Symbols> {
+        self.records().next()
+    }
+
+    /// The direct map.
+    pub fn direct_map(&self) -> DirectMap {
+        self.the()
+    }
+
+    /// The parts of the virtual address space.
+    pub fn windows(&self) -> Records<'a, Window> {
+        self.records()
+    }
+
+    /// One part of the virtual address space.
+    pub fn window(&self, id: WindowId) -> Option<VirtRange> {
+        self.windows().find(|window| window.id == id).map(|window| window.range())
+    }
+
+    /// The boot stack and its guard.
+    pub fn boot_stack(&self) -> BootStack {
+        self.the()
+    }
+
+    /// The live translation tables.
+    pub fn page_tables(&self) -> PageTables {
+        self.the()
+    }
+
+    /// System registers as they were set.
+    pub fn registers(&self) -> Records<'a, Register> {
+        self.records()
+    }
+
+    /// One system register as it was set.
+    pub fn register(&self, id: RegisterId) -> Option<u64> {
+        self.registers().find(|register| register.id == id).map(|register| register.value)
+    }
+
+    /// The serial port that the loader speaks on.
+    pub fn console(&self) -> Option<Console> {
+        self.records().next()
+    }
+
+    /// The device tree.
+    pub fn device_tree(&self) -> Option<DeviceTree> {
+        self.records().next()
+    }
+
+    /// The command line; empty if there is none.
+    pub const fn command_line(&self) -> &'a str {
+        self.command_line
+    }
+
+    /// The files that were packed for the kernel.
+    pub fn modules(&self) -> Records<'a, Module> {
+        self.records()
+    }
+
+    /// The initial RAM disk.
+    pub fn initrd(&self) -> Option<Initrd> {
+        self.records().next()
+    }
+
+    /// The processors.
+    pub fn cpus(&self) -> Records<'a, Cpu> {
+        self.records()
+    }
+
+    /// What the machine is.
+    pub fn platform(&self) -> Platform {
+        self.the()
+    }
+
+    /// Where firmware put the image.
+    pub fn firmware_image(&self) -> FirmwareImage {
+        self.the()
+    }
+
+    /// Entropy.
+    pub fn entropy(&self) -> Option<Entropy> {
+        self.records().next()
+    }
+
+    /// When each stage of the boot was reached.
+    pub fn timeline(&self) -> Records<'a, Stage> {
+        self.records()
+    }
+
+    /// What the loader said.
+    pub fn log(&self) -> Log<'a> {
+        let table = self.table(TableId::LOG);
+        Log { bytes: table.bytes, is_truncated: table.flags.contains(TableFlags::TRUNCATED) }
+    }
+}

@@ -1,0 +1,213 @@
+//! What all tables have in common: records, their iterators, and strings.
+
+use core::marker::PhantomData;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::directory::TableId;
+
+/// A field of a record whose value cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The field's name.
+    pub field: &'static str,
+    /// Its value.
+    pub value: u64,
+}
+
+impl Fault {
+    /// `Ok` if the value is as it should be, else the fault.
+    pub(super) const fn unless(good: bool, field: &'static str, value: u64) -> Result<(), Self> {
+        if good { Ok(()) } else { Err(Self { field, value }) }
+    }
+}
+
+/// A record of a table. One type per table; the type says which.
+pub trait Record: FromBytes + IntoBytes + Immutable + KnownLayout + Copy + Default {
+    /// The table that holds records of this type.
+    const TABLE: TableId;
+
+    /// Whether the record can be, after the one `before` it in the same table.
+    ///
+    /// # Errors
+    /// The first field that is wrong.
+    fn check(&self, before: Option<&Self>, strings: &Strings<'_>) -> Result<(), Fault>;
+}
+
+/// Declares a record: its derives, its size, and the table that it belongs to.
+macro_rules! record {
+    ($(#[$meta:meta])* $name:ident in $table:ident, $size:literal bytes {
+        $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
+    } check $check:expr) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
+        #[repr(C)]
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: $type,)*
+        }
+
+        const _: () = assert!(size_of::<$name>() == $size && $size % 8 == 0);
+
+        impl $crate::boot_info::Record for $name {
+            const TABLE: $crate::boot_info::TableId = $crate::boot_info::TableId::$table;
+
+            fn check(
+                &self,
+                before: Option<&Self>,
+                strings: &$crate::boot_info::Strings<'_>,
+            ) -> Result<(), $crate::boot_info::Fault> {
+                let check: fn(
+                    &Self,
+                    Option<&Self>,
+                    &$crate::boot_info::Strings<'_>,
+                ) -> Result<(), $crate::boot_info::Fault> = $check;
+                check(self, before, strings)
+            }
+        }
+    };
+}
+pub(super) use record;
+
+/// Declares a number with named values that stays open: readers keep values that they do not know.
+macro_rules! open_number {
+    ($(#[$meta:meta])* $name:ident { $($(#[$value_meta:meta])* $constant:ident = $value:literal, $text:literal;)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+        #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
+        #[repr(transparent)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            $($(#[$value_meta])* pub const $constant: Self = Self($value);)*
+
+            /// The name in reports; `None` for a number that this version does not know.
+            pub const fn name(self) -> Option<&'static str> {
+                match self.0 {
+                    $($value => Some($text),)*
+                    _ => None,
+                }
+            }
+        }
+
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                match self.name() {
+                    Some(name) => f.pad(name),
+                    None => write!(f, "unknown ({:#x})", self.0),
+                }
+            }
+        }
+
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                core::fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+pub(super) use open_number;
+
+/// Declares flags whose unknown bits are kept and mean nothing.
+macro_rules! flags {
+    ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])* $flag:ident = $bit:literal;)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
+        #[repr(transparent)]
+        pub struct $name(pub u32);
+
+        bitflags::bitflags! {
+            impl $name: u32 {
+                $($(#[doc = $doc])* const $flag = 1 << $bit;)*
+            }
+        }
+    };
+}
+pub(super) use flags;
+
+/// A string of the blob's string table. The empty string is at no place in particular.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct StringRef {
+    /// Where it begins in the string table.
+    pub offset: u32,
+    /// Its bytes, the NUL behind them not counted.
+    pub length: u32,
+}
+
+/// The string table: UTF-8 as a whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Strings<'a>(&'a str);
+
+impl<'a> Strings<'a> {
+    /// The table of these bytes; `None` if they are not UTF-8.
+    pub(super) fn new(bytes: &'a [u8]) -> Option<Self> {
+        core::str::from_utf8(bytes).ok().map(Self)
+    }
+
+    /// The string; `None` if it leaves the table, cuts a character, or has a NUL in it or none behind it.
+    pub fn get(&self, string: StringRef) -> Option<&'a str> {
+        if string.length == 0 {
+            return Some("");
+        }
+        let start = usize::try_from(string.offset).ok()?;
+        let end = start.checked_add(usize::try_from(string.length).ok()?)?;
+        let text = self.0.get(start..end)?;
+        let closed = self.0.as_bytes().get(end) == Some(&0);
+        if closed && !text.as_bytes().contains(&0) { Some(text) } else { None }
+    }
+
+    /// The fault of a string that [`get`](Self::get) does not find.
+    pub(super) fn check(&self, string: StringRef, field: &'static str) -> Result<(), Fault> {
+        let value = u64::from(string.offset) << 32 | u64::from(string.length);
+        Fault::unless(self.get(string).is_some(), field, value)
+    }
+}
+
+/// The records of one table, in order. Longer records of a later version are cut to what this one knows.
+#[derive(Debug)]
+pub struct Records<'a, R> {
+    bytes: &'a [u8],
+    stride: usize,
+    record: PhantomData<R>,
+}
+
+impl<R> Clone for Records<'_, R> {
+    fn clone(&self) -> Self {
+        Self { bytes: self.bytes, stride: self.stride, record: PhantomData }
+    }
+}
+
+impl<'a, R: Record> Records<'a, R> {
+    /// The records of a table's bytes; none if the stride is less than a record.
+    pub(super) const fn new(bytes: &'a [u8], stride: usize) -> Self {
+        let bytes = if stride < size_of::<R>() { &[] } else { bytes };
+        Self { bytes, stride, record: PhantomData }
+    }
+
+    /// The record at `index`, if there are so many.
+    pub fn get(&self, index: usize) -> Option<R> {
+        let start = index.checked_mul(self.stride)?;
+        let record = self.bytes.get(start..start.checked_add(self.stride)?)?;
+        R::read_from_prefix(record).ok().map(|(record, _)| record)
+    }
+}
+
+impl<R: Record> Iterator for Records<'_, R> {
+    type Item = R;
+
+    fn next(&mut self) -> Option<R> {
+        let (record, rest) = self.bytes.split_at_checked(self.stride)?;
+        let (record, _) = R::read_from_prefix(record).ok()?;
+        self.bytes = rest;
+        Some(record)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let count = self.bytes.len().checked_div(self.stride).unwrap_or_default();
+        (count, Some(count))
+    }
+}
+
+impl<R: Record> ExactSizeIterator for Records<'_, R> {}

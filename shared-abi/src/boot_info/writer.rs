@@ -1,0 +1,241 @@
+//! Writing a `BootInfo`: records go straight to their place.
+//!
+//! ```text
+//! buffer  | header | tables →      …      | strings →   …      |
+//!         0        40              tables_end  ^strings_start   end
+//! ```
+//!
+//! Tables grow from the front. Strings, which any record may name at any time, grow in the buffer's last quarter
+//! and are moved down behind the last table at the end; the directory follows them. The buffer's old contents do
+//! not matter. Nothing is judged: [`BootInfo::decode`](super::BootInfo::decode) does that.
+
+use core::fmt;
+
+use zerocopy::IntoBytes;
+
+use super::directory::{
+    ALIGNMENT, BOOT_INFO_MAX, CHECKSUM, CHECKSUM_SIZE, DirectoryEntry, Header, MAGIC, TableFlags, TableId,
+    checksum,
+};
+use super::record::{Record, StringRef};
+use crate::contract::{ABI_MAJOR, ABI_MINOR};
+use crate::crc32c::Crc32c;
+
+/// Most tables that the writer writes: one of each.
+const TABLES: usize = TableId::KNOWN_END - 1;
+
+/// A `BootInfo` that cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// The buffer has no room for more records.
+    Full {
+        /// Which table was being written.
+        table: TableId,
+        /// Bytes of the buffer.
+        capacity: u64,
+    },
+    /// The table has as many records, or bytes, as it may have.
+    Limit {
+        /// Which table.
+        table: TableId,
+    },
+    /// The table was begun, another followed, and now it was to go on.
+    Closed {
+        /// Which table.
+        table: TableId,
+    },
+}
+
+impl WriteError {
+    /// The stable number of the error: printed as `E` and four decimal digits.
+    pub const fn code(&self) -> u16 {
+        match self {
+            Self::Full { .. } => 650,
+            Self::Limit { .. } => 651,
+            Self::Closed { .. } => 652,
+        }
+    }
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Full { table, capacity } => {
+                write!(f, "BootInfo: the {table} does not fit the {capacity:#x} bytes that are left for all")
+            }
+            Self::Limit { table } => write!(f, "BootInfo: the {table} would exceed {:#x}", table.limit()),
+            Self::Closed { table } => write!(f, "BootInfo: the {table} is already closed"),
+        }
+    }
+}
+
+impl core::error::Error for WriteError {}
+
+/// Writes one blob, table by table. Records of one type that follow each other make a table.
+#[derive(Debug)]
+pub struct BootInfoWriter<'a> {
+    buffer: &'a mut [u8],
+    tables_end: usize,
+    strings_start: usize,
+    strings_end: usize,
+    directory: [DirectoryEntry; TABLES],
+    directory_count: usize,
+}
+
+impl<'a> BootInfoWriter<'a> {
+    /// Begins a blob at the start of `buffer`, of which at most [`BOOT_INFO_MAX`] bytes are used.
+    pub fn new(buffer: &'a mut [u8]) -> Self {
+        let capacity = buffer.len().min(BOOT_INFO_MAX) & !(ALIGNMENT as usize - 1);
+        let buffer = buffer.split_at_mut(capacity).0;
+        let strings_start = (capacity / 4 * 3) & !(ALIGNMENT as usize - 1);
+        Self {
+            buffer,
+            tables_end: size_of::<Header>(),
+            strings_start,
+            strings_end: strings_start,
+            directory: [DirectoryEntry::default(); TABLES],
+            directory_count: 0,
+        }
+    }
+
+    /// Appends a record to its table, which is begun if the record before was of another one.
+    ///
+    /// # Errors
+    /// No room, too many records, or a table that was already closed.
+    pub fn push<R: Record>(&mut self, record: &R) -> Result<(), WriteError> {
+        self.append(R::TABLE, size_of::<R>() as u32, record.as_bytes())
+    }
+
+    /// Appends to a table of bytes: the log.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn append_log(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.append(TableId::LOG, 1, bytes)
+    }
+
+    /// Writes the command line.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn command_line(&mut self, text: &str) -> Result<(), WriteError> {
+        self.append(TableId::COMMAND_LINE, 1, text.as_bytes())?;
+        self.append(TableId::COMMAND_LINE, 1, &[0])
+    }
+
+    /// Marks the table that was written last as lacking its beginning.
+    pub fn mark_truncated(&mut self) {
+        if let Some(entry) = self.last() {
+            entry.flags = entry.flags.union(TableFlags::TRUNCATED);
+        }
+    }
+
+    /// Adds a string that records may name. The empty string takes no room.
+    ///
+    /// # Errors
+    /// No room.
+    pub fn string(&mut self, text: &str) -> Result<StringRef, WriteError> {
+        if text.is_empty() {
+            return Ok(StringRef::default());
+        }
+        let full = WriteError::Full { table: TableId::STRINGS, capacity: self.buffer.len() as u64 };
+        let offset = self.strings_end - self.strings_start;
+        let limit = TableId::STRINGS.limit() as usize;
+        // A NUL follows.
+        if offset + text.len() >= limit {
+            return Err(WriteError::Limit { table: TableId::STRINGS });
+        }
+        let room = self.buffer.get_mut(self.strings_end..).unwrap_or_default();
+        let (place, after) = room.split_at_mut_checked(text.len()).ok_or(full)?;
+        let nul = after.first_mut().ok_or(full)?;
+        place.copy_from_slice(text.as_bytes());
+        *nul = 0;
+        self.strings_end += text.len() + 1;
+        Ok(StringRef { offset: offset as u32, length: text.len() as u32 })
+    }
+
+    /// The directory's last entry.
+    fn last(&mut self) -> Option<&mut DirectoryEntry> {
+        self.directory.get_mut(..self.directory_count)?.last_mut()
+    }
+
+    /// The directory entry to append to: the last one, or a new one.
+    fn open(&mut self, table: TableId, stride: u32) -> Result<&mut DirectoryEntry, WriteError> {
+        let full = WriteError::Full { table, capacity: self.buffer.len() as u64 };
+        let known = self.directory.get(..self.directory_count).unwrap_or_default();
+        match known.iter().position(|entry| entry.id == table) {
+            Some(index) if index + 1 < self.directory_count => return Err(WriteError::Closed { table }),
+            Some(_) => {}
+            None => {
+                // Only bytes leave the end unaligned.
+                let start = self.tables_end.next_multiple_of(ALIGNMENT as usize);
+                if start > self.strings_start {
+                    return Err(full);
+                }
+                self.buffer.get_mut(self.tables_end..start).ok_or(full)?.fill(0);
+                self.tables_end = start;
+                *self.directory.get_mut(self.directory_count).ok_or(full)? =
+                    DirectoryEntry { id: table, offset: start as u32, stride, ..DirectoryEntry::default() };
+                self.directory_count += 1;
+            }
+        }
+        self.last().ok_or(full)
+    }
+
+    /// Appends records, or bytes, to a table.
+    fn append(&mut self, table: TableId, stride: u32, bytes: &[u8]) -> Result<(), WriteError> {
+        let full = WriteError::Full { table, capacity: self.buffer.len() as u64 };
+        let added = if stride == 1 { bytes.len() as u32 } else { 1 };
+        let entry = self.open(table, stride)?;
+        let count = entry.count.saturating_add(added);
+        if count > table.limit() {
+            return Err(WriteError::Limit { table });
+        }
+        let (start, limit) = (self.tables_end, self.strings_start);
+        let end = start.checked_add(bytes.len()).filter(|&end| end <= limit).ok_or(full)?;
+        self.buffer.get_mut(start..end).ok_or(full)?.copy_from_slice(bytes);
+        self.tables_end = end;
+        if let Some(entry) = self.last() {
+            entry.count = count;
+        }
+        Ok(())
+    }
+
+    /// Closes the blob and returns its bytes.
+    ///
+    /// # Errors
+    /// No room for the directory.
+    pub fn finish(mut self, crc32c: Crc32c) -> Result<usize, WriteError> {
+        let full = WriteError::Full { table: TableId::STRINGS, capacity: self.buffer.len() as u64 };
+        let strings = self.strings_end - self.strings_start;
+        if strings > 0 {
+            let (from, to) = (self.strings_start, self.strings_end);
+            self.open(TableId::STRINGS, 1)?.count = strings as u32;
+            // There is room: the tables end at or before the place where the strings begin.
+            self.buffer.copy_within(from..to, self.tables_end);
+            self.tables_end += strings;
+        }
+        let offset = self.tables_end.next_multiple_of(ALIGNMENT as usize);
+        let directory = self.directory.get(..self.directory_count).unwrap_or_default().as_bytes();
+        let total = offset + directory.len();
+        self.buffer.get_mut(self.tables_end..offset).ok_or(full)?.fill(0);
+        self.buffer.get_mut(offset..total).ok_or(full)?.copy_from_slice(directory);
+        let header = Header {
+            magic: MAGIC,
+            abi_major: ABI_MAJOR,
+            abi_minor: ABI_MINOR,
+            header_size: size_of::<Header>() as u32,
+            total_size: total as u32,
+            checksum: 0,
+            directory_offset: offset as u32,
+            directory_count: self.directory_count as u32,
+            directory_stride: size_of::<DirectoryEntry>() as u32,
+            reserved: 0,
+        };
+        let blob = self.buffer.get_mut(..total).ok_or(full)?;
+        blob.get_mut(..size_of::<Header>()).ok_or(full)?.copy_from_slice(header.as_bytes());
+        let sum = checksum(blob, crc32c).to_le_bytes();
+        blob.get_mut(CHECKSUM..CHECKSUM + CHECKSUM_SIZE).ok_or(full)?.copy_from_slice(&sum);
+        Ok(total)
+    }
+}
