@@ -2,5 +2,6 @@
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 
+pub mod frames;
 pub mod heap;
 pub mod lock;

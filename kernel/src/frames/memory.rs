@@ -1,0 +1,51 @@
+//! How the allocator reaches the memory that it manages, without knowing where that is mapped.
+
+use shared_abi::addr::{Frame, PAGE, PhysAddr};
+
+/// The frame of a number that the allocator computed from its own tables. Those cover checked ranges only, so the
+/// mask changes nothing; it spares a branch that is never taken.
+#[inline(always)]
+pub(super) const fn frame(number: u64) -> Frame {
+    const FIRST: Frame = Frame::new(0).unwrap();
+    match Frame::new(number & ((PhysAddr::LIMIT / PAGE) - 1)) {
+        Some(frame) => frame,
+        None => FIRST,
+    }
+}
+
+/// A frame seen as 512 machine words.
+pub type PageWords = [u64; PAGE as usize / 8];
+
+/// A frame that the allocator owns at this moment: a page of its metadata, or one that it is about to hand out and
+/// clears first. Only the allocator makes such a value, so an implementation of [`FrameMemory`] may hand out a
+/// reference to the frame's bytes: nothing else holds one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct OwnedFrame(Frame);
+
+impl OwnedFrame {
+    /// `number` is the number of a frame that the caller knows to own.
+    #[inline(always)]
+    pub(super) const fn new(number: u64) -> Self {
+        Self(frame(number))
+    }
+
+    /// The frame.
+    pub const fn frame(self) -> Frame {
+        self.0
+    }
+}
+
+/// Access to physical memory: in the kernel the direct map, in tests an arena.
+pub trait FrameMemory {
+    /// The frame's contents.
+    fn page(&mut self, frame: OwnedFrame) -> &mut PageWords;
+
+    /// Fills `count` frames from `frame` on with zeros.
+    fn clear(&mut self, frame: OwnedFrame, count: u64) {
+        let first = frame.0.number();
+        for number in first..first.saturating_add(count) {
+            self.page(OwnedFrame::new(number)).fill(0);
+        }
+    }
+}
