@@ -24,5 +24,6 @@ pub mod size;
 pub mod stage;
 pub mod style;
 pub mod symbols;
+pub mod u_boot;
 pub mod verb;
 pub mod workspace;

@@ -44,7 +44,9 @@ impl Workspace {
             let files = std::fs::read_dir(self.root().join(folder)).into_iter().flatten().flatten();
             let stem = |path: PathBuf| match path.extension() {
                 Some(found) if found == extension => path.file_stem()?.to_str().map(str::to_owned),
-                None if path.join("main.rs").is_file() => path.file_name()?.to_str().map(str::to_owned),
+                None if extension == "rs" && path.join("main.rs").is_file() => {
+                    path.file_name()?.to_str().map(str::to_owned)
+                }
                 _ => None,
             };
             files.filter_map(|entry| stem(entry.path())).filter(|name| name != "Cargo").collect()
@@ -54,5 +56,17 @@ impl Workspace {
         all.sort();
         all.dedup();
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_recipes_and_examples_only() {
+        let names = Workspace::here().recipe_names();
+        assert!(names.iter().any(|name| name == "default"), "{names:?}");
+        assert!(!names.iter().any(|name| ["src", "Cargo", "tests"].contains(&name.as_str())), "{names:?}");
     }
 }

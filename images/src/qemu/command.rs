@@ -47,8 +47,10 @@ impl Boot<'_> {
         list.pair("-smp", self.cpus.to_string());
         self.memory_arguments(&mut list);
         list.pair("-display", "none");
-        // No network card is asked for: no option ROM is searched for, which minimal installations lack.
-        list.pair("-nic", "none");
+        if self.machine.qemu.starts_with("virt") {
+            // Its network card would search for an option ROM, which minimal installations lack.
+            list.pair("-nic", "none");
+        }
         list.pair("-semihosting-config", "enable=on,target=native");
         self.console_arguments(&mut list);
         self.way_in_arguments(&mut list)?;

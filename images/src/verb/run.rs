@@ -15,6 +15,7 @@ use crate::qemu::child::{self, Ended, How};
 use crate::qemu::{command, version};
 use crate::recipe::{self, Recipe};
 use crate::scratch::Scratch;
+use crate::u_boot;
 use crate::verb::prepare::{Purpose, prepare};
 use crate::workspace::Workspace;
 
@@ -32,7 +33,7 @@ pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
     let cpus = recipe.machine.cpus(recipe.cpus)?;
     let scratch = Scratch::new()?;
     let append = hand_over(flags.on.append.as_deref(), way_in, &mut recipe);
-    let image = image(workspace, flags, &recipe, way_in, &scratch)?;
+    let image = image(workspace, flags, &recipe, way_in, append.as_deref(), &scratch)?;
     let interactive = child::has_terminal() && !flags.json && !flags.quiet;
     let arguments = command::Boot {
         machine: recipe.machine,
@@ -81,6 +82,7 @@ fn image(
     flags: &Run,
     recipe: &Recipe,
     way_in: WayIn,
+    append: Option<&str>,
     scratch: &Scratch,
 ) -> Outcome<PathBuf> {
     if let Some(image) = &flags.image {
@@ -101,7 +103,12 @@ fn image(
             write(&path, &elf_form::wrap(&packed.bytes, place.base))?;
             Ok(path)
         }
-        (WayIn::UBoot, _) => Err(Failure::new("U-Boot's disk cannot be made yet")),
+        (WayIn::UBoot, _) => {
+            let path = scratch.file("disk");
+            let initrd = recipe.initrd.as_deref().map(crate::failure::read).transpose()?;
+            write(&path, &u_boot::disk(&packed.bytes, initrd.as_deref(), append)?)?;
+            Ok(path)
+        }
         _ => {
             let path = scratch.file("image");
             write(&path, &packed.bytes)?;
