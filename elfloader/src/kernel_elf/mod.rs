@@ -227,9 +227,11 @@ fn program_headers<'a>(
     Ok(table.chunks_exact(SIZE).filter_map(read))
 }
 
-/// That a program header's bytes lie in the file.
+/// That a program header's bytes lie in the file. Where no bytes lie does not matter: stripping leaves such
+/// offsets past the end.
 fn check_file_range(number: u8, program: &ProgramHeader, length: u64) -> Result<(), KernelElfError> {
     match program.p_offset.checked_add(program.p_filesz) {
+        _ if program.p_filesz == 0 => Ok(()),
         Some(end) if end <= length => Ok(()),
         _ => Err(KernelElfError::FileRange {
             segment: number,
@@ -244,7 +246,7 @@ fn check_file_range(number: u8, program: &ProgramHeader, length: u64) -> Result<
 fn contents<'a>(bytes: &'a [u8], number: u8, program: &ProgramHeader) -> Result<&'a [u8], KernelElfError> {
     check_file_range(number, program, bytes.len() as u64)?;
     let start = program.p_offset as usize;
-    Ok(bytes.get(start..start + program.p_filesz as usize).unwrap_or_default())
+    Ok(bytes.get(start..start.saturating_add(program.p_filesz as usize)).unwrap_or_default())
 }
 
 /// Puts a segment in its place by address. The gABI wants them in order; linker scripts make others.

@@ -28,8 +28,7 @@ pub struct Arena {
     alignment: u64,
     /// The whole image of a contiguous kernel: offset and bytes.
     image: Option<(u64, u64)>,
-    /// Bytes from the first read-only copy to the end of the last, and in how many runs.
-    read_only: (u64, u64),
+    read_only: ReadOnly,
     stack: u64,
     stack_size: u64,
     boot_info: u64,
@@ -71,7 +70,7 @@ impl Arena {
         site: &Site,
         extents: &mut ArrayVec<Extent, MAX_EXTENTS>,
     ) -> Result<Self, PlanError> {
-        let mut layout = Layout { end: 0, alignment: PAGE, read_only: (0, 0) };
+        let mut layout = Layout { end: 0, alignment: PAGE, read_only: ReadOnly::default() };
         let image = match elf.note().contiguous() {
             Some(alignment) => Some(layout.place_image(placement, alignment, extents)?),
             None => {
@@ -103,8 +102,8 @@ impl Arena {
     /// Makes room for the tables: so many without the arena's read-only runs in the direct map, and what those
     /// can add wherever the arena comes to lie. Each end of a run splits at most one block per level.
     pub(super) fn make_room_for_tables(&mut self, without: TableCount) -> Result<(), PlanError> {
-        let (length, runs) = self.read_only;
-        let split = |size: PageSize| (2 * runs).min((length >> size.shift()) + 2);
+        let ReadOnly { start, end, runs } = self.read_only;
+        let split = |size: PageSize| (2 * runs).min(((end - start) >> size.shift()) + 2);
         let added = if runs == 0 { 0 } else { split(PageSize::Size2M) + split(PageSize::Size1G) };
         self.table_count = without.tables() + added;
         let length = self.table_count << PAGE_SHIFT;
@@ -179,7 +178,29 @@ impl Arena {
 struct Layout {
     end: u64,
     alignment: u64,
-    read_only: (u64, u64),
+    read_only: ReadOnly,
+}
+
+/// What the arena makes read-only in the direct map: from the first such byte to the end of the last, in so many
+/// runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+struct ReadOnly {
+    start: u64,
+    end: u64,
+    runs: u64,
+}
+
+impl ReadOnly {
+    /// Adds a run, in ascending order.
+    fn add(&mut self, start: u64, length: u64) {
+        if self.runs == 0 {
+            self.start = start;
+        }
+        if self.runs == 0 || self.end != start {
+            self.runs += 1;
+        }
+        self.end = start + length;
+    }
 }
 
 impl Layout {
@@ -208,7 +229,6 @@ impl Layout {
         extents: &mut [Extent],
         is_meant: impl Fn(&Extent) -> bool,
     ) -> Result<(), PlanError> {
-        let mut after_read_only = None;
         for extent in extents.iter_mut() {
             if extent.arena_offset().is_none() || !is_meant(extent) {
                 continue;
@@ -219,9 +239,7 @@ impl Layout {
             let offset = self.take(extent.virt.len())?;
             extent.set_arena_offset(offset);
             if !extent.rights.is_writable() {
-                self.read_only.0 += extent.virt.len();
-                self.read_only.1 += u64::from(after_read_only != Some(offset));
-                after_read_only = Some(self.end);
+                self.read_only.add(offset, extent.virt.len());
             }
         }
         Ok(())
@@ -242,10 +260,10 @@ impl Layout {
         }
         let offset = self.take(image.len())?;
         for extent in extents {
-            extent.set_arena_offset(offset + (extent.virt.start().get() - first));
+            let place = offset + (extent.virt.start().get() - first);
+            extent.set_arena_offset(place);
             if !extent.rights.is_writable() {
-                self.read_only.0 += extent.virt.len();
-                self.read_only.1 += 1;
+                self.read_only.add(place, extent.virt.len());
             }
         }
         Ok((offset, image.len()))

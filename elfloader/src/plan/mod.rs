@@ -18,6 +18,8 @@ mod error;
 mod extent;
 mod fill;
 mod mapping;
+#[cfg(test)]
+mod model_tests;
 mod placement;
 mod tables;
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 #![allow(dead_code)]
 
+pub mod bad_kernels;
+
 use shared_abi::note::{Note, NoteRecord};
 use zerocopy::IntoBytes;
 
