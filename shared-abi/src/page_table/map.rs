@@ -5,7 +5,7 @@
 //! the tables that are missing, exactly. Then those tables are taken from the store, unreachable for any walk.
 //! Only then is anything written, and nothing can fail any more. Invalid entries become valid: no TLB has them.
 
-use super::stale::Chain;
+use super::chain::Chain;
 use super::table::{ENTRIES, TableStore};
 use super::{PageTable, TableError, entry_shift};
 use crate::addr::{Frame, PageSize, PhysAddr, VirtAddr, VirtRange};
@@ -101,7 +101,7 @@ impl PageTable {
             let first = Descriptor::leaf_attributes(chunk.size, attributes).bits() | chunk.phys.get();
             table.set_run(chunk.index(), chunk.count, first, chunk.size.bytes());
         }
-        debug_assert!(spare == Chain::default(), "the survey counts exactly");
+        debug_assert!(spare.is_empty(), "the survey counts exactly");
         Ok(())
     }
 
@@ -167,7 +167,8 @@ impl PageTable {
             frame = if entry.is_valid() {
                 entry.address().frame()
             } else {
-                let next = spare.pop(store).ok_or(TableError::OutOfTables { needed: 1, available: 0 })?;
+                let (next, _) =
+                    spare.pop(store).ok_or(TableError::OutOfTables { needed: 1, available: 0 })?;
                 table.link(index, next);
                 next
             };

@@ -16,7 +16,8 @@
 //! - Every operation on a range is done whole or not at all. It is surveyed first and everything it needs is
 //!   allocated before the first store, so a refused operation has changed no bit and has nothing to undo, not
 //!   even in a TLB.
-//! - Overlap is an error, and so is a hole in what is unmapped or protected.
+//! - What an operation promises holds for its whole range: overlap is an error of `map`, a hole one of `protect`.
+//!   `unmap` promises that nothing is mapped, so it passes over holes.
 //! - A block is never split in silence: that needs break-before-make (Arm ARM D8.16.1), so it is an operation of
 //!   its own, [`PageTable::split`], which calls back between the break and the make.
 //! - No table but the root is empty: the last unmapping in a table unlinks it.
@@ -26,10 +27,12 @@
 //!
 //! Work is done per table, not per page: one walk down for up to 512 consecutive entries.
 
+mod chain;
 mod error;
 mod leaves;
 mod map;
 mod pool;
+mod protect;
 mod split;
 mod stale;
 mod table;

@@ -4,10 +4,11 @@
 //! linked to the finished table. Whoever touches the range in between faults, which is why the caller must know
 //! that nobody does: not this code, its stack, its tables, or the handler of that fault.
 
-use super::stale::{Chain, Stale};
+use super::chain::Chain;
+use super::stale::Stale;
 use super::table::{ENTRIES, TableStore};
 use super::{PageTable, TableError, leaf_size};
-use crate::addr::{PageSize, VirtAddr};
+use crate::addr::{PageSize, VirtAddr, VirtRange};
 use crate::vmsa::Descriptor;
 
 impl PageTable {
@@ -36,7 +37,7 @@ impl PageTable {
         let exhausted = TableError::OutOfTables { needed: 1, available: 0 };
         let unreachable = |table, level| TableError::Unreachable { table, level };
 
-        let top = spare.pop(store).ok_or(exhausted)?;
+        let (top, _) = spare.pop(store).ok_or(exhausted)?;
         let mut frame = top;
         let mut block = translation.leaf_phys();
         for below in level + 1..=size.level() {
@@ -47,7 +48,7 @@ impl PageTable {
             if below < size.level() {
                 let index = at.table_index(below);
                 block = block.checked_add((index as u64) << smaller.shift()).unwrap_or(block);
-                frame = spare.pop(store).ok_or(exhausted)?;
+                (frame, _) = spare.pop(store).ok_or(exhausted)?;
                 table.link(index, frame);
             }
         }
@@ -57,7 +58,12 @@ impl PageTable {
         let index = at.table_index(level);
         let start = VirtAddr::new(at.get() & !(translation.size.bytes() - 1)).unwrap_or(at);
         let mut stale = Stale::default();
-        stale.note_leaves(start, 1, translation.size);
+        stale.note_size(translation.size);
+        // Without a range, the block is the last of the half.
+        match VirtRange::new(start, translation.size.bytes()) {
+            Some(range) => stale.note_range(range),
+            None => stale.note_everything(self.base()),
+        }
         table.store(index, Descriptor::INVALID);
         invalidate(&stale);
         table.link(index, top);

@@ -100,29 +100,17 @@ impl Table {
         }
     }
 
-    /// All bits that are set in any of `count` entries from `index`.
+    /// Joins the bits of `count` entries from `index`, beginning with `bits`.
     #[inline]
-    fn union(&self, index: usize, count: usize) -> Descriptor {
+    fn fold(&self, index: usize, count: usize, mut bits: u64, join: impl Fn(u64, u64) -> u64) -> Descriptor {
         let (eights, rest) = self.run(index, count).as_chunks::<8>();
-        let mut bits = 0;
-        for entry in eights.iter().flatten().chain(rest) {
-            bits |= entry.load(Ordering::Relaxed);
-        }
-        Descriptor::from_bits_retain(bits)
-    }
-
-    /// The bits that are set in all of `count` entries from `index`.
-    #[inline]
-    fn intersection(&self, index: usize, count: usize) -> Descriptor {
-        let (eights, rest) = self.run(index, count).as_chunks::<8>();
-        let mut bits = u64::MAX;
         for eight in eights {
             for entry in eight {
-                bits &= entry.load(Ordering::Relaxed);
+                bits = join(bits, entry.load(Ordering::Relaxed));
             }
         }
         for entry in rest {
-            bits &= entry.load(Ordering::Relaxed);
+            bits = join(bits, entry.load(Ordering::Relaxed));
         }
         Descriptor::from_bits_retain(bits)
     }
@@ -130,18 +118,31 @@ impl Table {
     /// The first of `count` entries from `index` that is valid, as an index.
     #[inline]
     pub(super) fn first_valid(&self, index: usize, count: usize) -> Option<usize> {
-        if !self.union(index, count).is_valid() {
+        if !self.fold(index, count, 0, |all, entry| all | entry).is_valid() {
             return None;
         }
         let valid = |entry: &AtomicU64| entry.load(Ordering::Relaxed) & Descriptor::VALID.bits() != 0;
         self.run(index, count).iter().position(valid).map(|offset| index + offset)
     }
 
+    /// Eight entries from `index`, taken modulo 512 and rounded down to a multiple of eight.
+    #[inline]
+    pub(super) fn eight(&self, index: usize) -> [Descriptor; 8] {
+        let (eights, _) = self.entries.as_chunks::<8>();
+        let mut eight = [Descriptor::INVALID; 8];
+        if let Some(entries) = eights.get(index % ENTRIES / 8) {
+            for (copy, entry) in eight.iter_mut().zip(entries) {
+                *copy = Descriptor::from_bits_retain(entry.load(Ordering::Relaxed));
+            }
+        }
+        eight
+    }
+
     /// How many of `count` entries from `index` are leaves at `level`, up to the first that is none.
     #[inline]
     pub(super) fn count_leaves(&self, index: usize, count: usize, level: u8) -> usize {
         let page = Descriptor::VALID.union(Descriptor::TABLE_OR_PAGE);
-        if level == 3 && self.intersection(index, count).contains(page) {
+        if level == 3 && self.fold(index, count, u64::MAX, |all, entry| all & entry).contains(page) {
             return count;
         }
         let wanted = if level == 3 { page } else { Descriptor::VALID };
@@ -149,12 +150,12 @@ impl Table {
         self.run(index, count).iter().take_while(|entry| leaf(entry)).count()
     }
 
-    /// Whether nothing is left in the table after `count` entries from `index` were cleared. Looks at the neighbours
+    /// Whether nothing is left in the table after entries `first` to `end` were cleared. Looks at the neighbours
     /// first: in a table that is in use they answer.
     #[inline]
-    pub(super) fn is_empty_around(&self, index: usize, count: usize) -> bool {
-        !self.load(index.wrapping_sub(1)).is_valid()
-            && !self.load(index + count).is_valid()
+    pub(super) fn is_empty_around(&self, first: usize, end: usize) -> bool {
+        !self.load(first.wrapping_sub(1)).is_valid()
+            && !self.load(end).is_valid()
             && self.first_valid(0, ENTRIES).is_none()
     }
 }

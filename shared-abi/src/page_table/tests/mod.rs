@@ -5,6 +5,8 @@ use crate::addr::PhysAddr;
 use crate::rights::Rights;
 use crate::vmsa::{Attributes, Descriptor};
 
+mod model;
+
 const ROOT: u64 = 0x4_8000;
 const HIGH: u64 = 0xFFFF_0000_0000_0000;
 const KIB4: u64 = 1 << 12;
@@ -200,7 +202,7 @@ fn running_out_of_tables_gives_all_of_them_back() {
 }
 
 #[test]
-fn a_hole_or_half_a_block_cannot_be_unmapped_or_protected() {
+fn half_a_block_cannot_be_unmapped_nor_a_hole_protected() {
     let tables = tables(8);
     let (mut store, tree) = pool(&tables);
     tree.map(&mut store, range(HIGH, 8 * KIB4), phys(0), DATA, PageSize::Size4K).unwrap();
@@ -214,7 +216,9 @@ fn a_hole_or_half_a_block_cannot_be_unmapped_or_protected() {
         (HIGH + MIB2, KIB4, inside),
         (HIGH + 2 * MIB2 - KIB4, KIB4, inside),
     ] {
-        assert_eq!(tree.unmap(&mut store, range(start, length)), Err(error));
+        if error == inside {
+            assert_eq!(tree.unmap(&mut store, range(start, length)), Err(error));
+        }
         assert_eq!(tree.protect(&mut store, range(start, length), Rights::ReadOnly), Err(error));
     }
     assert_eq!(bits(&store), before);
@@ -240,13 +244,12 @@ fn unlinked_tables_wait_until_the_invalidation_is_done() {
     tree.map(&mut store, range(HIGH, MIB2 + KIB4), phys(0), DATA, PageSize::Size4K).unwrap();
     let mut stale = tree.unmap(&mut store, range(HIGH, MIB2)).unwrap();
     assert_eq!(
-        (stale.range(), stale.smallest(), stale.tables()),
-        (Some(range(HIGH, MIB2)), PageSize::Size4K, 1)
+        (stale.range(), stale.smallest(), stale.has_tables()),
+        (Some(range(HIGH, MIB2)), PageSize::Size4K, true)
     );
     let other = tree.unmap(&mut store, range(HIGH + MIB2, KIB4)).unwrap();
-    assert_eq!(other.tables(), 3);
     stale.merge(&store, other);
-    assert_eq!((store.live(), stale.tables()), (5, 4));
+    assert_eq!(store.live(), 5);
     let mut invalidated = 0;
     stale.retire(&mut store, |stale| {
         invalidated += 1;
@@ -308,7 +311,7 @@ fn clearing_a_tree_gives_every_table_back() {
     assert_eq!(store.live(), 2 + 3 * 6);
     tree.clear(&mut store).unwrap().retire(&mut store, |stale| {
         assert_eq!(stale.range(), Some(range(0, (1 << 48) - KIB4)));
-        assert_eq!(stale.tables(), 18);
+        assert!(stale.has_tables());
     });
     assert_eq!((store.live(), tree.nodes(&store).count()), (2, 0));
 }
@@ -323,7 +326,8 @@ fn damaged_trees_are_reported_not_followed() {
     leaf.store(0, Descriptor::from_bits_retain(0x0060_0000_0000_7701));
     let at = virt(HIGH);
     assert!(matches!(tree.walk(&store, at), Err(TableError::Malformed { level: 3, .. })));
-    assert!(matches!(tree.unmap(&mut store, range(HIGH, KIB4)), Err(TableError::Malformed { level: 3, .. })));
+    let malformed = tree.protect(&mut store, range(HIGH, KIB4), Rights::ReadOnly);
+    assert!(matches!(malformed, Err(TableError::Malformed { level: 3, .. })));
     let root = &tables[0];
     root.store(0, Descriptor::table(Frame::new(0x9_9999).unwrap()));
     let unreachable = TableError::Unreachable { table: Frame::new(0x9_9999).unwrap(), level: 1 };
