@@ -41,6 +41,9 @@ pub enum Verb {
     /// Boot a kernel in QEMU and report its verdict as the exit status.
     #[command(after_help = "Example: handoff run --kernel mine.elf --memory 1G --cpu cortex-a72 -- -d int")]
     Run(Run),
+    /// Verify an image and say what is in it.
+    #[command(after_help = "Example: handoff check mine.img")]
+    Check(Check),
     /// List the machines that --machine names.
     #[command(after_help = "Example: handoff machines")]
     Machines,
@@ -86,6 +89,16 @@ pub struct Build {
     /// Machine whose addresses an ELF form is made for
     #[arg(long, value_name = "NAME")]
     pub machine: Option<String>,
+}
+
+/// Flags of `check`.
+#[derive(Clone, Debug, Args)]
+pub struct Check {
+    /// Image to verify, in either form
+    pub image: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// On what to boot.

@@ -1,6 +1,7 @@
 //! The verbs, one file each: from flags to an exit status.
 
 mod build;
+mod check;
 mod prepare;
 mod run;
 
@@ -19,6 +20,7 @@ pub fn perform(cli: &Cli) -> u8 {
     let done = match &cli.verb {
         Verb::Build(flags) => build::build(&workspace, flags),
         Verb::Run(flags) => run::run(&workspace, flags),
+        Verb::Check(flags) => check::check(flags),
         Verb::Machines => print(&crate::machine::table()),
     };
     done.unwrap_or_else(|failure| {

@@ -44,7 +44,7 @@ pub fn prepare(workspace: &Workspace, recipe: &Recipe, purpose: Purpose) -> Outc
         },
         tree_hint: purpose.tree_hint,
     })?;
-    check::check(&packed.bytes).map_err(|failure| failure.within(kernel_path.display()))?;
+    check::image(&packed.bytes).map_err(|failure| failure.within(kernel_path.display()))?;
     Ok(packed)
 }
 

@@ -1,0 +1,111 @@
+//! The command line as a person meets it: help, results and mistakes, compared with golden text.
+
+mod support;
+
+use support::{Folder, assert_golden, contents, handoff, transcript};
+
+#[test]
+fn every_verb_has_help_with_an_example() {
+    let folder = Folder::new("help");
+    for verb in ["build", "run", "check", "machines"] {
+        let output = handoff(folder.path(), &[verb, "--help"]);
+        let text = transcript(&output);
+        assert!(text.contains(&format!("Example: handoff {verb}")), "{text}");
+        assert_golden(&format!("help-{verb}.txt"), &text);
+        assert_eq!(handoff(folder.path(), &[verb, "-h"]).status.code(), Some(0));
+    }
+    assert_golden("help.txt", &transcript(&handoff(folder.path(), &["--help"])));
+    assert_golden("machines.txt", &transcript(&handoff(folder.path(), &["machines"])));
+}
+
+#[test]
+fn check_says_what_is_in_an_image_of_either_form() {
+    let folder = Folder::new("check");
+    let image = images::pack::pack(&contents()).unwrap().bytes;
+    folder.file("sample.img", &image);
+    folder.file("sample.elf", images::elf_form::wrap(&image, 0x4020_0000));
+    assert_golden("check.txt", &transcript(&handoff(folder.path(), &["check", "sample.img"])));
+    assert_golden("check.json", &transcript(&handoff(folder.path(), &["check", "--json", "sample.img"])));
+    let elf = transcript(&handoff(folder.path(), &["check", "sample.elf"]));
+    assert!(elf.starts_with("sample.elf  elf form") && elf.ends_with("status 0\n"), "{elf}");
+}
+
+#[test]
+fn mistakes_are_one_line_with_status_2_and_leave_nothing_behind() {
+    let folder = Folder::new("mistakes");
+    let image = images::pack::pack(&contents()).unwrap().bytes;
+    let changed = |at: usize| {
+        let mut bytes = image.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    folder.file("cut.img", &image[..image.len() - 1]);
+    folder.file("header.img", changed(0x70));
+    folder.file("table.img", changed(0x4030));
+    folder.file("kernel.img", changed(0x6800));
+    folder.file("empty.img", []);
+    folder.file("text.elf", "not an ELF file, but long enough to have a header of sixty-four bytes");
+    folder.file("wrong.toml", "[machine]\nnmae = \"virt\"\n");
+    folder.file("two.toml", "[kernel]\nbin = \"a\"\n");
+    std::fs::create_dir(folder.path().join("folder")).unwrap();
+    let before = folder.names();
+    let mut all = String::new();
+    for arguments in [
+        &["check", "missing.img"][..],
+        &["check", "cut.img"],
+        &["check", "header.img"],
+        &["check", "table.img"],
+        &["check", "kernel.img"],
+        &["check", "empty.img"],
+        &["check", "text.elf"],
+        &["check", "folder"],
+        &["build", "--kernel", "missing.elf", "-o", "out.img"],
+        &["build", "--kernel", "folder", "-o", "out.img"],
+        &["build", "wrong.toml", "-o", "out.img"],
+        &["build", "two.toml", "--kernel", "wrong.toml", "-o", "out.img"],
+        &["build", "text.elf", "-o", "out.img"],
+        &["build", "--machine", "virt-u-boot", "--form", "elf", "-o", "out.img"],
+        &["build", "--append", "a\nb", "-o", "out.img"],
+        &["run"],
+    ] {
+        let output = handoff(folder.path(), arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
+        assert_eq!(errors.lines().count(), 1, "{arguments:?}: {errors}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        // Which recipes and examples there are is not what is tested.
+        let shown = match errors.split_once("recipe, or one of: ") {
+            Some((front, _)) => format!("{front}recipe, or one of: …\n"),
+            None => errors,
+        };
+        all.push_str(&format!("$ handoff {}\n{shown}", arguments.join(" ").replace('\n', "\\n")));
+    }
+    assert_golden("mistakes.txt", &all);
+    assert_eq!(folder.names(), before);
+}
+
+#[test]
+fn mistakes_in_flags_leave_with_status_2() {
+    let folder = Folder::new("flags");
+    for arguments in [
+        &["run", "--memory", "lots"][..],
+        &["run", "--timeout", "0"],
+        &["run", "--seed", "xyz"],
+        &["run", "--digest", "md5"],
+        &["run", "--image", "x", "--kernel", "y"],
+        &["build"],
+        &["fly"],
+        &[],
+    ] {
+        assert_eq!(handoff(folder.path(), arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let folder = Folder::new("pipe");
+    let command = format!("{} machines | true", env!("CARGO_BIN_EXE_handoff"));
+    let output =
+        std::process::Command::new("sh").args(["-c", &command]).current_dir(folder.path()).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
