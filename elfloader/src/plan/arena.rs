@@ -26,8 +26,9 @@ const BLOCK: u64 = PageSize::Size2M.bytes();
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arena {
     alignment: u64,
-    /// The whole image of a contiguous kernel: offset and bytes.
-    image: Option<(u64, u64)>,
+    /// The whole image of a contiguous kernel, else all small extents: offset and bytes.
+    image: (u64, u64),
+    is_contiguous: bool,
     read_only: ReadOnly,
     stack: u64,
     stack_size: u64,
@@ -71,24 +72,26 @@ impl Arena {
         extents: &mut ArrayVec<Extent, MAX_EXTENTS>,
     ) -> Result<Self, PlanError> {
         let mut layout = Layout { end: 0, alignment: PAGE, read_only: ReadOnly::default() };
-        let image = match elf.note().contiguous() {
-            Some(alignment) => Some(layout.place_image(placement, alignment, extents)?),
+        let contiguous = elf.note().contiguous();
+        let image = match contiguous {
+            Some(alignment) => layout.place_image(placement, alignment, extents)?,
             None => {
                 layout.place_extents(extents, |extent| !extent.is_large() && !extent.rights.is_writable())?;
                 layout.place_extents(extents, |extent| !extent.is_large() && extent.rights.is_writable())?;
-                None
+                (0, layout.end)
             }
         };
         let stack = layout.take(site.stack_size)?;
         let boot_info_size = whole_pages(site.boot_info_size);
         let boot_info = layout.take(boot_info_size)?;
-        if image.is_none() {
+        if contiguous.is_none() {
             layout.place_extents(extents, |extent| extent.is_large() && !extent.rights.is_writable())?;
             layout.place_extents(extents, |extent| extent.is_large() && extent.rights.is_writable())?;
         }
         Ok(Self {
             alignment: layout.alignment,
             image,
+            is_contiguous: contiguous.is_some(),
             read_only: layout.read_only,
             stack,
             stack_size: site.stack_size,
@@ -148,29 +151,22 @@ impl Arena {
         self.table_count
     }
 
-    /// Whether the image is one physically contiguous run.
-    pub const fn is_contiguous(&self) -> bool {
-        self.image.is_some()
-    }
-
-    /// What each part is used for. Neighbouring parts of one use are not merged.
+    /// What each part is used for, in no order. What is left out is free.
     pub(super) fn uses(&self, base: PhysAddr, extents: &[Extent]) -> impl Iterator<Item = (PhysRange, Use)> {
-        let whole_image = self.image.into_iter().map(|(offset, length)| (offset, length, Use::Kernel));
-        let contiguous = self.is_contiguous();
-        let pieces = extents.iter().filter(move |_| !contiguous).filter_map(|extent| {
-            let offset = extent.arena_offset()?;
-            Some((offset, extent.virt.len(), Use::Kernel))
-        });
-        whole_image
-            .chain(pieces)
-            .chain([
-                (self.stack, self.stack_size, Use::BootStack),
-                (self.boot_info, self.boot_info_size, Use::BootInfo),
-                (self.tables, self.table_count << PAGE_SHIFT, Use::PageTables),
-            ])
-            .filter_map(move |(offset, length, used)| {
-                Some((PhysRange::new(offset_from(base, offset), length)?, used))
-            })
+        let is_contiguous = self.is_contiguous;
+        let large = extents.iter().filter(move |extent| !is_contiguous && extent.is_large());
+        [
+            (self.image.0, self.image.1, Use::Kernel),
+            (self.stack, self.stack_size, Use::BootStack),
+            (self.boot_info, self.boot_info_size, Use::BootInfo),
+            (self.tables, self.table_count << PAGE_SHIFT, Use::PageTables),
+        ]
+        .into_iter()
+        .chain(large.filter_map(|extent| Some((extent.arena_offset()?, extent.virt.len(), Use::Kernel))))
+        .filter(|&(_, length, _)| length > 0)
+        .filter_map(move |(offset, length, used)| {
+            Some((PhysRange::new(offset_from(base, offset), length)?, used))
+        })
     }
 }
 

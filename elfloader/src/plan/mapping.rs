@@ -32,6 +32,18 @@ pub enum Purpose {
     DirectMap,
 }
 
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Kernel => "image",
+            Self::BootInfo => "boot info",
+            Self::Console => "console",
+            Self::BootStack => "boot stack",
+            Self::DirectMap => "direct map",
+        })
+    }
+}
+
 /// A range to map: consecutive pages at either side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
@@ -145,7 +157,7 @@ impl Iterator for KernelPieces<'_> {
 
 impl fmt::Display for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cap = if self.largest == PageSize::Size4K { ", by pages" } else { "" };
-        write!(f, "{} to {} {} {:?}{cap}", self.virt, self.phys, self.attributes, self.purpose)
+        let cap = if self.largest == PageSize::Size4K { " by pages" } else { "" };
+        write!(f, "{} to {} {}, {}{cap}", self.virt, self.phys, self.attributes, self.purpose)
     }
 }

@@ -280,7 +280,7 @@ impl<'a> PlacedPlan<'a> {
         self.plan.mappings(Some(self.base), regions)
     }
 
-    /// What each part of the arena is used for, in ascending order. What is left out is free.
+    /// What each part of the arena is used for, in no order, none empty. What is left out is free.
     pub fn uses(&self) -> impl Iterator<Item = (PhysRange, Use)> {
         self.plan.arena.uses(self.base, &self.plan.room.extents)
     }

@@ -23,7 +23,7 @@ fn site() -> Site {
     }
 }
 
-/// The plan of a file, placed at 0x4400_0000 unless that is not aligned enough, as text.
+/// The plan of a file and what carrying it out means, as text. The arena is at 0x4400_0000.
 fn planned(file: &[u8], policy: Policy) -> String {
     let elf = KernelElf::parse(file).unwrap_or_else(|error| panic!("E{:04}: {error}", error.code()));
     let placement = Placement::choose(&elf, &policy, [0x8000_0000_0000_0000; 2], 0x4800_0000).unwrap();
@@ -33,8 +33,22 @@ fn planned(file: &[u8], policy: Policy) -> String {
     let arena = PhysRange::new(base, plan.arena().length()).unwrap();
     let placed = plan.place(arena).unwrap();
     let mut text = placed.to_string();
+    placed.fill(|fill| {
+        text += &match fill {
+            Fill::Copy { from, to, length } => {
+                format!("copy        {length:#x} bytes at file +{from:#x} to {to}\n")
+            }
+            Fill::Zero { to, length } => format!("clear       {length:#x} bytes at {to}\n"),
+        }
+    });
+    placed.relocate(|at, change| {
+        text += &match change {
+            Change::Set(value) => format!("word        {at} = {value:#018x}\n"),
+            Change::Add(value) => format!("word        {at} + {value:#018x}\n"),
+        }
+    });
     for mapping in placed.mappings(&ram()) {
-        text += &format!("{mapping}\n");
+        text += &format!("map         {mapping}\n");
     }
     text
 }
@@ -58,4 +72,128 @@ fn a_kernel_with_each_segment_on_its_own_pages_is_not_copied() {
     let text = planned(&ElfBuilder::good().build(), as_noted());
     assert!(text.contains("4 in place, 0 copied, 2 zeroed"));
     assert_golden("own-pages", &text);
+}
+
+/// A file of `tests/stock`.
+fn stock(name: &str) -> Vec<u8> {
+    let path = format!("{}/tests/stock/{name}.hex", env!("CARGO_MANIFEST_DIR"));
+    let mut file = Vec::new();
+    for line in std::fs::read_to_string(path).unwrap().lines() {
+        let (offset, digits) = line.split_once(' ').unwrap_or((line, ""));
+        let bytes: Vec<u8> = (0..digits.len() / 2)
+            .map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap())
+            .collect();
+        put(&mut file, usize::from_str_radix(offset, 16).unwrap(), &bytes);
+    }
+    file
+}
+
+const RANDOM: Policy = Policy { slide: Slide::Random, direct_map: DirectMap::Random };
+
+#[test]
+fn stock_lld_output_loads_with_text_in_place_and_the_shared_file_page_copied_for_the_others() {
+    let text = planned(&stock("lld-fixed"), as_noted());
+    assert_golden("lld-fixed", &text);
+    assert!(text.contains("r-x in place"));
+}
+
+#[test]
+fn stock_lld_output_is_slid_and_relocated() {
+    assert_golden("lld-pie", &planned(&stock("lld-pie"), RANDOM));
+    assert_golden("lld-relr", &planned(&stock("lld-relr"), RANDOM));
+    assert_golden("lld-relr-not-slid", &planned(&stock("lld-relr"), as_noted()));
+}
+
+#[test]
+fn stock_gnu_output_loads_fixed_and_slid() {
+    assert_golden("gnu-fixed", &planned(&stock("gnu-fixed"), as_noted()));
+    assert_golden("gnu-pie", &planned(&stock("gnu-pie"), RANDOM));
+}
+
+/// A kernel of 16 MiB and more whose file is laid out for blocks: file offsets equal addresses modulo 2 MiB,
+/// counted from the site's file.
+fn large() -> ElfBuilder {
+    let text = (0x20_0000 - (site().kernel.get() & 0x1F_FFFF)) & 0x1F_FFFF;
+    ElfBuilder::new(ET_EXEC, LINK, &Note::DEFAULT)
+        .program(Program::load(RX, LINK, text, 0x100_0000).align(0x20_0000))
+        .program(Program::load(R, LINK + 0x100_0000, text + 0x100_0000, 0x40_0000).align(0x20_0000))
+        .program(Program::load(RW, LINK + 0x140_0000, text + 0x140_0000, 0x10_0000).memory(0xA0_0000))
+        .contents(text + 0x150_0000, vec![0])
+}
+
+#[test]
+fn a_large_kernel_is_mapped_by_blocks_and_its_bss_as_well() {
+    let text = planned(&large().build(), as_noted());
+    assert_golden("large", &text);
+}
+
+#[test]
+fn a_contiguous_kernel_is_copied_once_in_one_run() {
+    let note = Note { contiguous_alignment: 0x20_0000, ..Note::DEFAULT };
+    let file = ElfBuilder::new(ET_EXEC, LINK + 0x1000, &note)
+        .segment(Program::load(RX, LINK + 0x1000, 0x2000, 0x1234))
+        .segment(Program::load(RW, LINK + 0x4000, 0x5000, 0x600).memory(0x3000));
+    assert_golden("contiguous", &planned(&file.build(), as_noted()));
+}
+
+#[test]
+fn a_segment_that_is_not_congruent_is_copied() {
+    let file = ElfBuilder::good().segment(Program::load(R, LINK + 0x1_0000, 0x6123, 0x1800));
+    assert_golden("not-congruent", &planned(&file.build(), as_noted()));
+}
+
+#[test]
+fn bss_alone_needs_no_byte_of_the_file() {
+    let file = ElfBuilder::new(ET_EXEC, LINK, &Note::DEFAULT)
+        .segment(Program::load(RX, LINK, 0x2000, 0x100))
+        .program(Program::load(RW, LINK + 0x1800, 0x1000_0000, 0).memory(0x1000));
+    let text = planned(&file.build(), as_noted());
+    assert!(text.contains("1 in place, 0 copied, 2 zeroed"), "{text}");
+}
+
+#[test]
+fn pages_that_are_not_shared_by_rights_are_shared_by_segments() {
+    // Three data segments in one virtual page and the file's next ones.
+    let file = ElfBuilder::new(ET_EXEC, LINK, &Note::DEFAULT)
+        .segment(Program::load(RX, LINK, 0x2000, 0x100))
+        .segment(Program::load(RW, LINK + 0x1000, 0x3000, 0x1100))
+        .segment(Program::load(RW, LINK + 0x2200, 0x5200, 0x10).memory(0x100))
+        .segment(Program::load(RW, LINK + 0x2400, 0x4400, 0x1000));
+    assert_golden("shared-page", &planned(&file.build(), as_noted()));
+}
+
+#[test]
+fn a_plan_takes_no_arena_that_is_too_small_or_unaligned() {
+    let file = large().build();
+    let elf = KernelElf::parse(&file).unwrap();
+    let placement = Placement::choose(&elf, &as_noted(), [0; 2], 0x4800_0000).unwrap();
+    for (start, missing) in [(0x4410_0000, 0), (0x4400_0000, 0x1000)] {
+        let mut room = Room::new();
+        let plan = LoadPlan::new(&elf, placement, site(), &ram(), &mut room).unwrap();
+        assert_eq!(plan.arena().alignment(), 0x20_0000);
+        let arena = PhysRange::from_bounds(start, start + plan.arena().length() - missing).unwrap();
+        assert_eq!(plan.place(arena).err().map(|error| error.code()), Some(250));
+    }
+}
+
+#[test]
+fn a_site_that_cannot_be_is_refused() {
+    let file = ElfBuilder::good().build();
+    let elf = KernelElf::parse(&file).unwrap();
+    let placement = Placement::choose(&elf, &as_noted(), [0; 2], 0x4800_0000).unwrap();
+    let code = |site: Site, placement: Placement| {
+        LoadPlan::new(&elf, placement, site, &ram(), &mut Room::new()).err().map(|error| error.code())
+    };
+    let phys = |address| PhysAddr::new(address).unwrap();
+    let good = site();
+    assert_eq!(code(good, placement), None);
+    assert_eq!(code(Site { kernel: phys(0x4020_0800), ..good }, placement), Some(244));
+    assert_eq!(code(Site { kernel: phys((1 << 48) - 0x1000), ..good }, placement), Some(245));
+    assert_eq!(code(Site { stack_size: 0x1800, ..good }, placement), Some(246));
+    assert_eq!(code(Site { stack_size: 0, ..good }, placement), Some(246));
+    assert_eq!(code(Site { boot_info_size: (512 << 10) + 1, ..good }, placement), Some(247));
+    let console = PhysRange::from_bounds(0x900_0800, 0x901_0800);
+    assert_eq!(code(Site { console, ..good }, placement), Some(248));
+    let direct_map_offset = 0xFFFF_FFFF_C000_0000;
+    assert_eq!(code(good, Placement { direct_map_offset, ..placement }), Some(242));
 }
