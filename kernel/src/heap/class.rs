@@ -81,6 +81,7 @@ impl Class {
 
     /// The smallest class whose size is a multiple of `align`: spans are aligned to more than any class size,
     /// so every block of it is aligned too.
+    #[inline(never)]
     const fn of_aligned(size: usize, align: usize) -> Option<Self> {
         if size > LARGEST || align > LARGEST {
             return None;
@@ -88,11 +89,14 @@ impl Class {
         let Some(Self(mut class)) = Self::of_size(if size < align { align } else { size }) else {
             return None;
         };
-        while !(SIZES[class as usize] as usize).is_multiple_of(align) {
-            // Ends at the latest at the next power of two, which is a class.
+        // Ends at the latest at the next power of two, which is a class.
+        while (class as usize) < CLASSES {
+            if SIZES[class as usize] as usize & (align - 1) == 0 {
+                return Some(Self(class));
+            }
             class += 1;
         }
-        Some(Self(class))
+        None
     }
 
     /// The class at `index`; `None` from [`CLASSES`] on.

@@ -259,22 +259,21 @@ impl<P: HeapPages> Heap<P> {
         }
     }
 
-    /// A block came back to a span that had no free one, or that has no other: moves the span to where it belongs.
+    /// A block came back to a span that is not active, and it was its first or its last: moves the span to where
+    /// it belongs.
     #[cold]
     #[inline(never)]
     fn sort(&mut self, span: &'static Span, pushed: Pushed) {
         let Some(class) = span.class() else { return };
-        if span.is_active() {
-            return;
-        }
         let slot = class.index();
-        if pushed.is_empty {
-            if !pushed.was_full {
+        match pushed {
+            Pushed::Same => {}
+            Pushed::Partial => self.link(slot, span),
+            Pushed::Empty => {
                 self.unlink(slot, span);
+                self.zones[span.zone()].put(span);
             }
-            self.zones[span.zone()].put(span);
-        } else {
-            self.link(slot, span);
+            Pushed::EmptyFromFull => self.zones[span.zone()].put(span),
         }
     }
 
@@ -388,7 +387,7 @@ impl<P: HeapPages> Blocks for Heap<P> {
             let span = Span::at(self.tables[zone].wrapping_add(unit * size_of::<Span>()));
             (span, span.push(block))
         };
-        if pushed.was_full || pushed.is_empty {
+        if pushed != Pushed::Same {
             self.sort(span, pushed);
         }
         Ok(())

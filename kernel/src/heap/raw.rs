@@ -61,11 +61,15 @@ pub(super) enum State {
 
 /// What giving a block back made of its span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pushed {
-    /// The span had no free block before.
-    pub(super) was_full: bool,
-    /// No block of it is handed out and it is not active.
-    pub(super) is_empty: bool,
+pub(super) enum Pushed {
+    /// Nothing else: it is where it belongs.
+    Same,
+    /// It has a free block now and had none.
+    Partial,
+    /// It has nothing but free blocks, and had one before.
+    Empty,
+    /// Its only block came back.
+    EmptyFromFull,
 }
 
 /// A class without a span has this one: it is full for ever, so the fast path needs no other check.
@@ -150,7 +154,15 @@ impl Span {
         self.free.set(block.as_ptr());
         let live = self.live.get().wrapping_sub(1);
         self.live.set(live);
-        Pushed { was_full: next.is_null(), is_empty: live == 0 }
+        if live & ACTIVE != 0 {
+            return Pushed::Same;
+        }
+        match (live == 0, next.is_null()) {
+            (false, false) => Pushed::Same,
+            (false, true) => Pushed::Partial,
+            (true, false) => Pushed::Empty,
+            (true, true) => Pushed::EmptyFromFull,
+        }
     }
 
     /// Puts `count` more blocks on the list, which is empty; the unit begins at `start`.
@@ -195,10 +207,6 @@ impl Span {
 
     pub(super) fn deactivate(&self) {
         self.live.set(self.live.get() & !ACTIVE);
-    }
-
-    pub(super) fn is_active(&self) -> bool {
-        self.live.get() & ACTIVE != 0
     }
 
     /// Blocks handed out.
