@@ -56,24 +56,22 @@ const fn shift(mut remainder: u32, bits: u32) -> u32 {
 /// Eight bytes a step by eight tables (8 KiB): for large inputs without the CPU's instructions.
 pub fn crc32c(checksum: u32, bytes: &[u8]) -> u32 {
     static LOOKUP: [[u32; 256]; 8] = TABLES;
-    let at = |n: usize, value: u32| LOOKUP[n][(value & 0xFF) as usize];
+    let at = |n: usize, byte: u8| LOOKUP[n][usize::from(byte)];
     let (words, rest) = bytes.as_chunks::<8>();
     let mut remainder = !checksum;
-    for word in words {
-        let [a, b, c, d, e, f, g, h] = *word;
-        let low = remainder ^ u32::from_le_bytes([a, b, c, d]);
-        let high = u32::from_le_bytes([e, f, g, h]);
-        remainder = at(7, low)
-            ^ at(6, low >> 8)
-            ^ at(5, low >> 16)
-            ^ at(4, low >> 24)
-            ^ at(3, high)
-            ^ at(2, high >> 8)
-            ^ at(1, high >> 16)
-            ^ at(0, high >> 24);
+    for [a, b, c, d, e, f, g, h] in words {
+        let [p, q, r, s] = remainder.to_le_bytes();
+        remainder = at(7, a ^ p)
+            ^ at(6, b ^ q)
+            ^ at(5, c ^ r)
+            ^ at(4, d ^ s)
+            ^ at(3, *e)
+            ^ at(2, *f)
+            ^ at(1, *g)
+            ^ at(0, *h);
     }
-    for &byte in rest {
-        remainder = remainder >> 8 ^ at(0, remainder ^ u32::from(byte));
+    for byte in rest {
+        remainder = remainder >> 8 ^ at(0, byte ^ remainder.to_le_bytes()[0]);
     }
     !remainder
 }

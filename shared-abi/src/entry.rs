@@ -1,9 +1,29 @@
 //! `entry!`: the three lines that make a Rust program a kernel of this ABI.
 //!
-//! ```ignore
+//! ```
+//! use shared_abi::boot_info::BootInfo;
+//!
 //! shared_abi::entry!(kmain);
 //!
-//! fn kmain(info: BootInfo<'static>) -> ! { … }
+//! fn kmain(info: BootInfo<'static>) -> ! {
+//!     let _usable = info.free_bytes();
+//!     loop {}
+//! }
+//! ```
+//!
+//! A function of another type does not compile, and neither does a note that cannot be served:
+//!
+//! ```compile_fail
+//! shared_abi::entry!(kmain);
+//! fn kmain(info: usize) -> ! { loop {} }
+//! ```
+//! ```compile_fail
+//! shared_abi::entry!(kmain, Note { stack_size: 1000, ..Note::DEFAULT });
+//! fn kmain(info: shared_abi::boot_info::BootInfo<'static>) -> ! { loop {} }
+//! ```
+//! ```
+//! shared_abi::entry!(kmain, Note { stack_size: 0x10_0000, ..Note::DEFAULT });
+//! fn kmain(info: shared_abi::boot_info::BootInfo<'static>) -> ! { loop {} }
 //! ```
 //!
 //! It emits the note (which does not compile if it asks for what ABI 1.0 does not serve), type-checks `kmain`, and

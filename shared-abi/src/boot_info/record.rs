@@ -165,6 +165,16 @@ impl<'a> Strings<'a> {
     }
 }
 
+/// The record at the start of `bytes`, at any alignment; `None` if they are too few.
+///
+/// The loader aligns the blob, so the whole words of the first arm are what a kernel runs.
+pub(super) fn load<R: Record>(bytes: &[u8]) -> Option<R> {
+    match R::ref_from_prefix(bytes) {
+        Ok((record, _)) => Some(*record),
+        Err(_) => R::read_from_prefix(bytes).ok().map(|(record, _)| record),
+    }
+}
+
 /// The records of one table, in order. Longer records of a later version are cut to what this one knows.
 #[derive(Debug)]
 pub struct Records<'a, R> {
@@ -190,7 +200,7 @@ impl<'a, R: Record> Records<'a, R> {
     pub fn get(&self, index: usize) -> Option<R> {
         let start = index.checked_mul(self.stride)?;
         let record = self.bytes.get(start..start.checked_add(self.stride)?)?;
-        R::read_from_prefix(record).ok().map(|(record, _)| record)
+        load(record)
     }
 }
 
@@ -199,9 +209,8 @@ impl<R: Record> Iterator for Records<'_, R> {
 
     fn next(&mut self) -> Option<R> {
         let (record, rest) = self.bytes.split_at_checked(self.stride)?;
-        let (record, _) = R::read_from_prefix(record).ok()?;
         self.bytes = rest;
-        Some(record)
+        load(record)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -278,6 +278,48 @@ fn it_reads_the_same_at_any_alignment_and_from_a_longer_slice() {
 }
 
 #[test]
+fn it_is_written_the_same_at_any_alignment_and_record_by_record_or_at_once() {
+    let blob = sample();
+    for shift in 1..8 {
+        let mut buffer = vec![0xEE; 0x4008];
+        let mut writer = BootInfoWriter::new(&mut buffer[shift..]);
+        write_sample(&mut writer).unwrap();
+        let length = writer.finish(crc32c).unwrap();
+        assert_eq!(buffer[shift..shift + length], blob);
+    }
+    let records: Vec<Register> =
+        (1..9).map(|id| Register { id: RegisterId(id), reserved: 0, value: 1 << id }).collect();
+    let (mut one, mut all) = (vec![0; 0x1000], vec![0xFF; 0x1000]);
+    let mut writer = BootInfoWriter::new(&mut one);
+    for record in &records {
+        writer.push(record).unwrap();
+    }
+    let length = writer.finish(crc32c).unwrap();
+    let mut writer = BootInfoWriter::new(&mut all);
+    writer.push_all(&records).unwrap();
+    assert_eq!(writer.push_all(&[records[0]; 57]), Err(WriteError::Limit { table: TableId::REGISTERS }));
+    assert_eq!(writer.finish(crc32c), Ok(length));
+    assert_eq!(one[..length], all[..length]);
+}
+
+/// The blob in lines of sixteen bytes.
+fn dump(blob: &[u8]) -> String {
+    let mut text = String::new();
+    for (index, line) in blob.chunks(16).enumerate() {
+        let words: Vec<String> =
+            line.chunks(4).map(|word| word.iter().map(|byte| format!("{byte:02x}")).collect()).collect();
+        text.push_str(&format!("{:04x}: {}\n", index * 16, words.join(" ")));
+    }
+    text
+}
+
+#[test]
+fn the_sample_has_these_bytes() {
+    // A change here is a change of the ABI: every kernel that was ever built reads these bytes.
+    assert_eq!(dump(&sample()), include_str!("sample.hex"));
+}
+
+#[test]
 fn a_blob_that_ends_early_is_refused() {
     let blob = sample();
     for end in 0..blob.len() {

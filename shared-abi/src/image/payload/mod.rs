@@ -79,6 +79,11 @@ impl EndMarker {
     pub const fn new(image_size: u64, table_checksum: u32) -> Self {
         Self { magic: MARKER_MAGIC, image_size, table_checksum, reserved: 0, reserved_tail: 0 }
     }
+
+    /// The marker's bytes.
+    pub fn to_bytes(&self) -> [u8; Self::SIZE as usize] {
+        zerocopy::transmute!(*self)
+    }
 }
 
 /// The checksum of a table: its header up to the field itself, then its entries.

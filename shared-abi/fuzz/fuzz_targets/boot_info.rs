@@ -1,0 +1,77 @@
+//! Bytes → `BootInfo`, as they are and with header and checksum made right; then everything that it answers.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use shared_abi::boot_info::{BootInfo, MAGIC, WindowId};
+use shared_abi::crc32c::crc32c;
+
+/// Asks everything, and checks what holding a `BootInfo` proves.
+fn visit(info: &BootInfo<'_>) {
+    let mut end = 0;
+    for region in info.memory_map() {
+        let range = region.range();
+        assert!(range.start().get() == region.phys_start && range.len() == region.length && !range.is_empty());
+        assert!(range.start().get() >= end);
+        end = range.end();
+        let _ = info.string(region.name).len();
+    }
+    let untyped: u64 = info.untypeds().map(|block| block.bytes()).sum();
+    assert_eq!(untyped, info.free_bytes());
+    assert!(info.untypeds().all(|block| block.phys_start % block.bytes() == 0));
+    assert!(info.total_ram() >= info.free_bytes());
+    let kernel = info.kernel();
+    assert_eq!(kernel.range().start().get(), kernel.virt_start);
+    for extent in info.extents() {
+        assert!(kernel.range().covers(extent.virt()) && extent.virt().len() == extent.phys().len());
+        let _ = (extent.rights(), extent.origin.to_string());
+    }
+    let map = info.direct_map();
+    assert_eq!(map.range().len(), map.phys().len());
+    let stack = info.boot_stack();
+    assert!(!stack.range().is_empty() && stack.guard().end() == stack.virt_bottom);
+    assert_eq!(stack.range().len(), stack.phys().len());
+    for window in info.windows() {
+        assert_eq!(window.range().len(), window.length);
+    }
+    let _ = (info.window(WindowId::HEAP), info.page_tables().pool(), info.firmware_image().phys());
+    for register in info.registers() {
+        let _ = register.id.to_string();
+    }
+    if let Some(console) = info.console() {
+        let _ = (console.kind(), console.layout(), info.string(console.path).len());
+    }
+    assert!(info.device_tree().is_none_or(|tree| tree.phys().len() == tree.length));
+    assert!(info.initrd().is_none_or(|initrd| initrd.phys().len() == initrd.length));
+    for module in info.modules() {
+        assert_eq!(module.phys().len(), module.length);
+        let _ = info.string(module.name).len();
+    }
+    let _ = (info.cpus().count(), info.symbols(), info.entropy(), info.log(), info.command_line().len());
+    let mut ticks = 0;
+    for stage in info.timeline() {
+        assert!(stage.ticks >= ticks);
+        ticks = stage.ticks;
+    }
+    let _ = info.string(info.platform().model).len();
+}
+
+fuzz_target!(|input: &[u8]| {
+    if let Ok(info) = BootInfo::decode_damaged(input) {
+        visit(&info);
+    }
+    if input.len() < 40 {
+        return;
+    }
+    let mut blob = input.to_vec();
+    let total = blob.len() & !7;
+    blob[..8].copy_from_slice(&MAGIC);
+    blob[8..10].copy_from_slice(&1u16.to_le_bytes());
+    blob[12..16].copy_from_slice(&40u32.to_le_bytes());
+    blob[16..20].copy_from_slice(&(total as u32).to_le_bytes());
+    let checksum = crc32c(crc32c(0, &blob[..20]), &blob[24..total]);
+    blob[20..24].copy_from_slice(&checksum.to_le_bytes());
+    match BootInfo::decode(&blob) {
+        Ok(info) => visit(&info),
+        Err(error) => assert!(!error.to_string().is_empty() && error.code() != 609),
+    }
+});
