@@ -21,21 +21,21 @@ pub const KERNEL_BYTES: usize = 32;
 /// Most of `rng-seed` that is used, half for the layout and half for the kernel.
 const RNG_SEED_BYTES: usize = 2 * KERNEL_BYTES;
 
-/// Which sources there were. The numbers are ABI.
+/// Which sources there were: bits as in `shared_abi::boot_info::EntropySources`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Sources(pub u32);
 
 impl Sources {
     /// The image's repeatable seed: no secret at all.
-    pub const REPEATABLE: Self = Self(1 << 0);
+    pub const REPEATABLE: Self = Self(1 << 4);
     /// `/chosen/kaslr-seed`.
-    pub const KASLR_SEED: Self = Self(1 << 1);
+    pub const KASLR_SEED: Self = Self(1 << 0);
     /// `/chosen/rng-seed`.
-    pub const RNG_SEED: Self = Self(1 << 2);
+    pub const RNG_SEED: Self = Self(1 << 1);
     /// The CPU's RNDR register.
-    pub const CPU: Self = Self(1 << 3);
+    pub const CPU: Self = Self(1 << 2);
     /// The counter.
-    pub const COUNTER: Self = Self(1 << 4);
+    pub const COUNTER: Self = Self(1 << 3);
 
     const NAMES: [(Self, &str); 5] = [
         (Self::REPEATABLE, "repeatable seed"),

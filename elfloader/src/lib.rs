@@ -4,6 +4,7 @@
 
 pub mod device_tree;
 pub mod entropy;
+pub mod handoff;
 pub mod kernel_elf;
 pub mod layout;
 pub mod memory_map;

@@ -12,6 +12,7 @@ use core::fmt;
 
 use arrayvec::ArrayVec;
 use shared_abi::addr::{PhysAddr, PhysRange};
+use shared_abi::uart::UartKind;
 
 /// Most memory ranges that a machine can state.
 pub const MEMORY_RANGES: usize = 64;
@@ -189,50 +190,11 @@ pub struct Psci {
     pub conduit: Conduit,
 }
 
-/// Which registers a serial port has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConsoleKind {
-    /// Arm PL011, or its SBSA subset.
-    Pl011,
-    /// The mini-UART of the BCM2835's auxiliary block.
-    MiniUart,
-    /// Cadence, as in Zynq and Versal; its transmitter may be off.
-    Cadence,
-    /// 16550 or 8250 and what is compatible with it.
-    Ns16550,
-}
-
-impl ConsoleKind {
-    /// The kind's name in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pl011 => "PL011",
-            Self::MiniUart => "mini-UART",
-            Self::Cadence => "Cadence UART",
-            Self::Ns16550 => "16550",
-        }
-    }
-
-    /// The access width in bytes where nothing else is stated: what the kind's manual allows everywhere.
-    pub const fn default_access_width(self) -> u8 {
-        match self {
-            Self::Ns16550 => 1,
-            Self::Pl011 | Self::MiniUart | Self::Cadence => 4,
-        }
-    }
-}
-
-impl fmt::Display for ConsoleKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
 /// The serial port that firmware uses for its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Console<'t> {
     /// Which registers it has.
-    pub kind: ConsoleKind,
+    pub kind: UartKind,
     /// Physical address of the first register.
     pub base: PhysAddr,
     /// log2 of the distance between two registers, in bytes (16550 only).

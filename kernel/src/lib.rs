@@ -5,3 +5,6 @@
 pub mod frames;
 pub mod heap;
 pub mod lock;
+#[cfg(target_os = "none")]
+#[allow(unsafe_code)]
+pub mod machine;

@@ -1,12 +1,14 @@
 //! Which devices the boot cares about, by their `compatible` strings: the one table of them.
 
-use crate::platform::{ConsoleKind, Gic, PsciVersion};
+use shared_abi::uart::UartKind;
+
+use crate::platform::{Gic, PsciVersion};
 
 /// What a device is to the boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     /// A serial port.
-    Console(ConsoleKind),
+    Console(UartKind),
     /// The power interface.
     Psci(PsciVersion),
     /// The interrupt controller.
@@ -16,7 +18,7 @@ pub(super) enum Class {
 }
 
 use Class::{Console, Timer};
-use ConsoleKind::{Cadence, MiniUart, Ns16550, Pl011};
+use UartKind::{Bcm2835Aux, Cadence, Ns16550, Pl011};
 
 /// By their bindings in the Devicetree Specification and in Linux's `Documentation/devicetree/bindings`.
 const CLASSES: &[(&[u8], Class)] = &[
@@ -32,7 +34,7 @@ const CLASSES: &[(&[u8], Class)] = &[
     (b"arm,cortex-a7-gic", Class::Gic(Gic::V2)),
     (b"arm,gic-v5", Class::Gic(Gic::V5)),
     (b"arm,armv8-timer", Timer),
-    (b"brcm,bcm2835-aux-uart", Console(MiniUart)),
+    (b"brcm,bcm2835-aux-uart", Console(Bcm2835Aux)),
     (b"cdns,uart-r1p8", Console(Cadence)),
     (b"cdns,uart-r1p12", Console(Cadence)),
     (b"xlnx,xuartps", Console(Cadence)),

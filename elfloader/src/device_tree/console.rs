@@ -8,7 +8,9 @@ use super::TreeError;
 use super::cells::{Bus, Value};
 use super::class::{Class, class_of};
 use super::compact::{DEPTH, base_name};
-use crate::platform::{Console, ConsoleKind};
+use shared_abi::uart::UartKind;
+
+use crate::platform::Console;
 
 /// Finds the console by its path without options; `None` if it is not there, not okay, not of a known kind, or
 /// at no physical address: a machine without console boots.
@@ -46,7 +48,7 @@ pub(super) fn find<'s>(
         kind: device.kind,
         base,
         register_shift: device.shift,
-        access_width: device.width.unwrap_or(device.kind.default_access_width()),
+        access_width: device.width.unwrap_or(device.kind.default_layout().access_width as u8),
         clock: device.clock,
         options,
     }))
@@ -54,7 +56,7 @@ pub(super) fn find<'s>(
 
 /// A serial port as its node states it.
 struct Device<'s> {
-    kind: ConsoleKind,
+    kind: UartKind,
     reg: Value<'s>,
     shift: u8,
     offset: u32,

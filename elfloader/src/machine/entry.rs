@@ -104,7 +104,7 @@ global_asm!(
     ldr     x8, ={tcr}
     bfi     x8, x10, #32, #3
     msr     \tcr, x8
-    adrp    x8, identity_root
+    adrp    x8, IDENTITY_TABLES
     msr     \ttbr0, x8
     adrp    x8, tables_start
     msr     \ttbr1, x8
@@ -231,7 +231,7 @@ map_loader:
     ldr     x12, ={page_rw}
     adrp    x13, loader_end
     bl      store_pages
-    adrp    x8, identity_root           // TTBR0: levels 0 to 3 on four pages
+    adrp    x8, IDENTITY_TABLES           // TTBR0: levels 0 to 3 on four pages
     adr     x12, entry
     ubfx    x9, x12, #39, #9
     add     x10, x8, #0x1000
@@ -314,12 +314,6 @@ clean_loader:
     ret
 
     .ltorg
-
-    // TTBR0's first four tables.
-    .section .early, "aw"
-    .balign 4096
-identity_root:
-    .fill 4 * 4096, 1, 0
     "#,
     handoff_window = const HANDOFF_WINDOW.start().get(),
     root_index = const HANDOFF_WINDOW.start().table_index(0),

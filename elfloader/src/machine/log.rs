@@ -65,11 +65,6 @@ impl Log {
         self.console = Some(console);
     }
 
-    /// Whether anybody can read what is printed.
-    pub fn has_console(&self) -> bool {
-        self.console.is_some()
-    }
-
     /// What was recorded.
     pub fn recorded(&self) -> &[u8] {
         &self.bytes[..self.length]

@@ -15,6 +15,7 @@ use shared_abi::verdict::Ending;
 
 use super::ending;
 use super::log::log;
+use super::stages;
 use super::vectors::Frame;
 
 /// Most named regions that the reporter can tell apart.
@@ -22,8 +23,6 @@ pub const REGIONS: usize = 24;
 
 /// What the reporter knows of the moment.
 pub struct Situation {
-    /// What the loader is doing.
-    pub stage: &'static str,
     /// Whether the kernel runs.
     pub in_kernel: bool,
     regions: [Option<(&'static str, VirtRange)>; REGIONS],
@@ -35,12 +34,8 @@ struct Single(UnsafeCell<Situation>);
 // SAFETY: the loader runs on one CPU; the reporter only reads, and never returns.
 unsafe impl Sync for Single {}
 
-static SITUATION: Single = Single(UnsafeCell::new(Situation {
-    stage: "start",
-    in_kernel: false,
-    regions: [None; REGIONS],
-    count: 0,
-}));
+static SITUATION: Single =
+    Single(UnsafeCell::new(Situation { in_kernel: false, regions: [None; REGIONS], count: 0 }));
 
 /// The situation, to be kept up to date by the loader.
 pub fn situation() -> &'static mut Situation {
@@ -88,7 +83,7 @@ fn describe(frame: &Frame) {
     if situation.in_kernel {
         log.text("\nkernel fault, reported by the loader: ");
     } else {
-        log.text("\nloader fault while it was to ").text(situation.stage).text(": ");
+        log.text("\nloader fault while it was to ").text(stages::current()).text(": ");
     }
     // The log takes every byte; there is no error to act on.
     let _ = writeln!(log, "{syndrome}");
@@ -126,7 +121,7 @@ fn place(situation: &Situation, what: &str, address: u64) {
 pub fn report_panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let log = log().line(LogLevel::Quiet);
     log.mark();
-    let _ = writeln!(log, "\nloader fault while it was to {}: {info}", situation().stage);
+    let _ = writeln!(log, "\nloader fault while it was to {}: {info}", stages::current());
     log.say_without_console();
     ending::end(Ending::LoaderFault, 0)
 }

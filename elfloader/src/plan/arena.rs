@@ -19,6 +19,9 @@ use super::extent::{Extent, MAX_EXTENTS, Origin};
 use super::{Placement, PlanError, Site, TableCount, offset_from, whole_pages};
 use crate::kernel_elf::KernelElf;
 
+/// The empty table that TTBR0 is left with.
+const EMPTY_ROOT: u64 = 1;
+
 /// Bytes of a level 2 block.
 const BLOCK: u64 = PageSize::Size2M.bytes();
 
@@ -108,7 +111,7 @@ impl Arena {
         let ReadOnly { start, end, runs } = self.read_only;
         let split = |size: PageSize| (2 * runs).min(((end - start) >> size.shift()) + 2);
         let added = if runs == 0 { 0 } else { split(PageSize::Size2M) + split(PageSize::Size1G) };
-        self.table_count = without.tables() + added;
+        self.table_count = EMPTY_ROOT + without.tables() + added;
         let length = self.table_count << PAGE_SHIFT;
         match self.tables.checked_add(length) {
             Some(end) if end < PhysAddr::LIMIT => Ok(()),

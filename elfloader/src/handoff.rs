@@ -1,0 +1,305 @@
+//! What the kernel is told: the facts of the boot, written as one `BootInfo`.
+//!
+//! Nothing is decided here; each table says what an earlier stage decided or found. The blob is written once,
+//! where the kernel will read it. Timeline and log come last, so that they miss as little as possible.
+
+use shared_abi::addr::{PhysRange, VirtRange};
+use shared_abi::boot_info::{
+    self, BootInfoWriter, BootStack, Conduit, CpuFlags, DirectMap, EnableMethod, Extent, FirmwareImage,
+    Initrd, Kernel, KernelFlags, MemoryRegion, Module, ModuleFlags, PageTables, Platform, Register, Stage,
+    Symbols, Window, WindowId, WriteError,
+};
+use shared_abi::contract::{DIRECT_MAP_WINDOW, HANDOFF_WINDOW, KERNEL_WINDOW, SLIDE_WINDOW};
+use shared_abi::crc32c::Crc32c;
+
+use crate::kernel_elf::Position;
+use crate::layout;
+use crate::memory_map::Region;
+use crate::plan::{Origin, PlacedPlan};
+use crate::platform::{self, Machine};
+
+/// A file of the payload that the kernel is told of.
+#[derive(Clone, Copy, Debug)]
+pub struct PayloadFile<'a> {
+    /// Its name in the payload table.
+    pub name: &'a str,
+    /// Where it lies.
+    pub phys: PhysRange,
+}
+
+/// Everything there is to say.
+pub struct Facts<'a> {
+    /// The machine as described.
+    pub machine: &'a Machine<'a>,
+    /// The memory map as it shall be at the handoff.
+    pub regions: &'a [Region<'a>],
+    /// The plan that was carried out.
+    pub placed: &'a PlacedPlan<'a>,
+    /// The kernel's name in the payload table.
+    pub kernel_name: &'a str,
+    /// Relocations that were applied.
+    pub relocations: u64,
+    /// System registers as set.
+    pub registers: &'a [Register],
+    /// The live tables.
+    pub page_tables: PageTables,
+    /// Processor, firmware and ways to end the machine; model and PSCI are filled in.
+    pub platform: Platform,
+    /// Where firmware put the image.
+    pub firmware_image: FirmwareImage,
+    /// MPIDR_EL1 affinity of the CPU that boots.
+    pub boot_cpu: u64,
+    /// The device tree, trimmed; absent if there is none.
+    pub device_tree: Option<PhysRange>,
+    /// The command line in force.
+    pub command_line: &'a str,
+    /// Modules in the payload.
+    pub modules: &'a [PayloadFile<'a>],
+    /// The kernel's symbol table in the payload.
+    pub symbols: Option<PhysRange>,
+    /// Randomness for the kernel.
+    pub entropy: boot_info::Entropy,
+}
+
+/// Bytes that a `BootInfo` of so many parts takes at most, log and timeline included. `text` counts the bytes of
+/// all names and of the command line.
+pub const fn size_bound(regions: usize, extents: usize, cpus: usize, text: usize, log: usize) -> usize {
+    const FIXED: usize = 3072;
+    let tables = FIXED
+        + regions * size_of::<MemoryRegion>()
+        + extents * size_of::<Extent>()
+        + cpus * size_of::<boot_info::Cpu>()
+        + text
+        + log;
+    // The writer keeps a quarter of its buffer for strings until the end.
+    let tables = tables / 3 * 4 + 16;
+    let strings = 4 * (text + 1024);
+    if tables > strings { tables } else { strings }
+}
+
+/// Writes the tables, all but timeline and log; [`finish`] adds those.
+///
+/// # Errors
+/// [`WriteError`] if `buffer` is too small or a limit is exceeded.
+pub fn begin<'b>(facts: &Facts<'_>, buffer: &'b mut [u8]) -> Result<BootInfoWriter<'b>, WriteError> {
+    let mut out = BootInfoWriter::new(buffer);
+    for region in facts.regions {
+        let name = out.string(region.name)?;
+        out.push(&MemoryRegion {
+            phys_start: region.range.start().get(),
+            length: region.range.len(),
+            kind: region.kind.0,
+            node: u32::from(region.node),
+            name,
+        })?;
+    }
+    kernel(facts, &mut out)?;
+    address_space(facts, &mut out)?;
+    machine(facts, &mut out)?;
+    files(facts, &mut out)?;
+    out.push(&facts.firmware_image)?;
+    out.push(&facts.entropy)?;
+    Ok(out)
+}
+
+/// Adds the timeline and the log and closes the blob. Returns its bytes.
+///
+/// # Errors
+/// [`WriteError`] as above.
+pub fn finish(
+    mut out: BootInfoWriter<'_>,
+    timeline: impl Iterator<Item = (&'static str, u64)>,
+    log: &[u8],
+    log_is_truncated: bool,
+    crc32c: Crc32c,
+) -> Result<usize, WriteError> {
+    for (name, ticks) in timeline {
+        let name = out.string(name)?;
+        out.push(&Stage { ticks, name })?;
+    }
+    out.append_log(log)?;
+    if log_is_truncated {
+        out.mark_truncated();
+    }
+    out.finish(crc32c)
+}
+
+fn kernel(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteError> {
+    let plan = facts.placed.plan();
+    let placement = plan.placement();
+    let note = plan.elf().note();
+    let pages = plan.pages();
+    let flag = |set: bool, flag: KernelFlags| if set { flag } else { KernelFlags::default() };
+    let name = out.string(facts.kernel_name)?;
+    out.push(&Kernel {
+        virt_link_base: placement.image.start().get().wrapping_sub(placement.slide),
+        slide: placement.slide,
+        virt_entry: plan.entry().map_or(0, |entry| entry.get()),
+        virt_start: placement.image.start().get(),
+        length: placement.image.len(),
+        phys_elf: plan.site().kernel.get(),
+        elf_length: plan.elf().bytes().len() as u64,
+        pages_in_place: pages.in_place,
+        pages_copied: pages.copied,
+        pages_zeroed: pages.zeroed,
+        relocations: facts.relocations,
+        flags: flag(plan.elf().position() == Position::Independent, KernelFlags::POSITION_INDEPENDENT)
+            | flag(placement.slide != 0 && SLIDE_WINDOW.covers(placement.image), KernelFlags::SLID)
+            | flag(note.contiguous().is_some(), KernelFlags::CONTIGUOUS),
+        abi_major: note.abi_major,
+        abi_minor: note.abi_minor,
+        name,
+        wanted: note.wanted.bits(),
+    })?;
+    for extent in plan.extents() {
+        out.push(&Extent {
+            virt_start: extent.virt().start().get(),
+            phys_start: facts.placed.phys(extent).get(),
+            length: extent.virt().len(),
+            rights: extent.rights().to_u32(),
+            origin: match extent.origin() {
+                Origin::InPlace(_) => boot_info::Origin::IN_PLACE,
+                Origin::Copied(_) => boot_info::Origin::COPIED,
+                Origin::Zeroed(_) => boot_info::Origin::ZEROED,
+            },
+            segment: u32::from(extent.segment()),
+            reserved: 0,
+        })?;
+    }
+    Ok(())
+}
+
+fn address_space(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteError> {
+    let plan = facts.placed.plan();
+    let placement = plan.placement();
+    let ram = mapped_span(facts.regions);
+    out.push(&DirectMap {
+        virt_offset: placement.direct_map_offset,
+        phys_start: ram.start().get(),
+        phys_end: ram.end(),
+    })?;
+    let windows = [
+        (WindowId::KERNEL, KERNEL_WINDOW),
+        (WindowId::HEAP, placement.heap),
+        (WindowId::HANDOFF, HANDOFF_WINDOW),
+        (WindowId::SLIDE, SLIDE_WINDOW),
+        (WindowId::DIRECT_MAP, DIRECT_MAP_WINDOW),
+        (WindowId::BOOT_INFO, plan.boot_info()),
+        (WindowId::LOADER, layout::LOADER),
+    ];
+    for (id, range) in windows {
+        out.push(&Window { id, reserved: 0, virt_start: range.start().get(), length: range.len() })?;
+    }
+    let stack = plan.stack();
+    let guard = layout::stack_guard(stack.start().get()).unwrap_or(VirtRange::EMPTY);
+    out.push(&BootStack {
+        virt_guard: guard.start().get(),
+        guard_length: guard.len(),
+        virt_bottom: stack.start().get(),
+        virt_top: stack.end(),
+        phys_bottom: facts.placed.translate(stack.start()).map_or(0, |phys| phys.get()),
+    })?;
+    out.push(&facts.page_tables)?;
+    for register in facts.registers {
+        out.push(register)?;
+    }
+    Ok(())
+}
+
+/// From the first byte of RAM that may be mapped to the last.
+fn mapped_span(regions: &[Region<'_>]) -> PhysRange {
+    let mut mapped = regions.iter().filter(|region| region.kind.is_mapped()).map(|region| region.range);
+    let first = mapped.next();
+    let last = mapped.next_back().or(first);
+    match (first, last) {
+        (Some(first), Some(last)) => {
+            PhysRange::from_bounds(first.start().get(), last.end()).unwrap_or_default()
+        }
+        _ => PhysRange::default(),
+    }
+}
+
+fn machine(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteError> {
+    let machine = facts.machine;
+    if let (Some(console), Some(virt)) = (&machine.console, facts.placed.plan().console()) {
+        let path = out.string(machine.boot.console_path)?;
+        let offset = console.base.get() & 0xFFF;
+        out.push(&boot_info::Console {
+            kind: console.kind as u32,
+            access_width: u32::from(console.access_width),
+            register_shift: u32::from(console.register_shift),
+            clock_frequency: console.clock.unwrap_or(0),
+            phys_base: console.base.get(),
+            virt_base: virt.start().get() + offset,
+            length: virt.len() - offset,
+            path,
+        })?;
+    }
+    for cpu in &machine.cpus {
+        let (enable_method, phys_release) = match cpu.enable_method() {
+            platform::EnableMethod::Psci => (EnableMethod::PSCI, 0),
+            platform::EnableMethod::SpinTable(release) => (EnableMethod::SPIN_TABLE, release.get()),
+            platform::EnableMethod::Unknown => (EnableMethod::UNKNOWN, 0),
+        };
+        let mut flags = CpuFlags::default();
+        if cpu.affinity() == facts.boot_cpu {
+            flags |= CpuFlags::BOOT;
+        }
+        if cpu.is_disabled() {
+            flags |= CpuFlags::DISABLED;
+        }
+        out.push(&boot_info::Cpu {
+            mpidr: cpu.affinity(),
+            phys_release,
+            enable_method,
+            flags,
+            node: u32::from(cpu.node()),
+            reserved: 0,
+        })?;
+    }
+    let mut platform = facts.platform;
+    platform.model = out.string(machine.model)?;
+    if let Some(psci) = machine.psci {
+        platform.psci_conduit = match psci.conduit {
+            platform::Conduit::Smc => Conduit::SMC,
+            platform::Conduit::Hvc => Conduit::HVC,
+        };
+        platform.psci_version = match psci.version {
+            platform::PsciVersion::V0_1 => 0x0_0001,
+            platform::PsciVersion::V0_2 => 0x0_0002,
+            platform::PsciVersion::V1_0 => 0x1_0000,
+        };
+    }
+    out.push(&platform)
+}
+
+fn files(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteError> {
+    if let Some(tree) = facts.device_tree {
+        let offset = facts.placed.plan().placement().direct_map_offset;
+        out.push(&boot_info::DeviceTree {
+            phys_start: tree.start().get(),
+            virt_start: offset.wrapping_add(tree.start().get()),
+            length: tree.len(),
+        })?;
+    }
+    if !facts.command_line.is_empty() {
+        out.command_line(facts.command_line)?;
+    }
+    for module in facts.modules {
+        let name = out.string(module.name)?;
+        out.push(&Module {
+            name,
+            phys_start: module.phys.start().get(),
+            length: module.phys.len(),
+            flags: ModuleFlags::READ_ONLY,
+            reserved: 0,
+        })?;
+    }
+    if let Some(initrd) = facts.machine.boot.initrd {
+        out.push(&Initrd { phys_start: initrd.start().get(), length: initrd.len() })?;
+    }
+    if let Some(symbols) = facts.symbols {
+        out.push(&Symbols { phys_start: symbols.start().get(), length: symbols.len() })?;
+    }
+    Ok(())
+}

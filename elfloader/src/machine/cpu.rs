@@ -1,0 +1,110 @@
+//! What this CPU is and can do, and the registers that it is handed over with.
+
+use core::arch::asm;
+
+use aarch64_cpu::registers::*;
+use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
+use shared_abi::crc32c::Crc32c;
+
+/// The CPU's physical address size, at most 48 bits.
+pub fn physical_size() -> PhysicalSize {
+    PhysicalSize::from_id(ID_AA64MMFR0_EL1.get())
+}
+
+/// Affinity fields of MPIDR_EL1.
+pub fn affinity() -> u64 {
+    MPIDR_EL1.get() & 0xFF_00FF_FFFF
+}
+
+/// MIDR_EL1.
+pub fn model() -> u64 {
+    MIDR_EL1.get()
+}
+
+/// Ticks of the counter in a second; 0 if firmware did not say.
+pub fn timer_frequency() -> u64 {
+    CNTFRQ_EL0.get()
+}
+
+/// Ticks since some start.
+pub fn counter() -> u64 {
+    CNTVCT_EL0.get()
+}
+
+/// CRC-32C by the CPU's own instructions where it has them (FEAT_CRC32), else by table.
+pub fn crc32c() -> Crc32c {
+    const CRC32: u64 = 16;
+    if ID_AA64ISAR0_EL1.get() >> CRC32 & 0xF != 0 {
+        crc32c_by_instruction
+    } else {
+        shared_abi::crc32c::crc32c_small
+    }
+}
+
+fn crc32c_by_instruction(checksum: u32, bytes: &[u8]) -> u32 {
+    let mut sum = !checksum;
+    let (head, words, tail) = {
+        let at = bytes.as_ptr().align_offset(8).min(bytes.len());
+        let (head, rest) = bytes.split_at(at);
+        let (words, tail) = rest.as_chunks::<8>();
+        (head, words, tail)
+    };
+    let byte = |sum: &mut u32, byte: u8| {
+        // SAFETY: `crc32c` has seen that the CPU has FEAT_CRC32; the instruction has no other effect.
+        unsafe {
+            asm!(".arch_extension crc", "crc32cb {0:w}, {0:w}, {1:w}", inout(reg) *sum, in(reg) u32::from(byte),
+                options(pure, nomem, nostack, preserves_flags))
+        };
+    };
+    head.iter().for_each(|value| byte(&mut sum, *value));
+    for word in words {
+        // SAFETY: as above.
+        unsafe {
+            asm!(".arch_extension crc", "crc32cx {0:w}, {0:w}, {1}", inout(reg) sum, in(reg) u64::from_le_bytes(*word),
+                options(pure, nomem, nostack, preserves_flags))
+        };
+    }
+    tail.iter().for_each(|value| byte(&mut sum, *value));
+    !sum
+}
+
+/// Random words of the CPU (FEAT_RNG): as many as asked for, or none if it has none to give.
+pub fn random<const COUNT: usize>() -> Option<[u64; COUNT]> {
+    const RNDR: u64 = 60;
+    if ID_AA64ISAR0_EL1.get() >> RNDR & 0xF == 0 {
+        return None;
+    }
+    let mut words = [0; COUNT];
+    for word in &mut words {
+        let (value, failed): (u64, u64);
+        // SAFETY: RNDR exists; reading it has no effect but on the flags.
+        unsafe {
+            asm!("mrs {}, s3_3_c2_c4_0", "cset {}, eq", out(reg) value, lateout(reg) failed, options(nomem, nostack))
+        };
+        if failed != 0 {
+            return None;
+        }
+        *word = value;
+    }
+    Some(words)
+}
+
+/// Sets what the contract says of every register that may have its final value while the loader still runs.
+/// TCR_EL1, SP_EL0 and the thread pointers follow in the jump; SCTLR_EL1 and MAIR_EL1 stand since the entry.
+pub fn apply(registers: &EntryRegisters) {
+    CPACR_EL1.set(registers.cpacr_el1);
+    CNTKCTL_EL1.set(registers.cntkctl_el1);
+    CNTP_CTL_EL0.set(registers.cntp_ctl_el0);
+    CNTV_CTL_EL0.set(registers.cntv_ctl_el0);
+    MDSCR_EL1.set(registers.mdscr_el1);
+    CONTEXTIDR_EL1.set(registers.contextidr_el1);
+    // SAFETY: AMAIR_EL1 holds implementation-defined hints for memory attributes; zero asks for none.
+    unsafe {
+        asm!("msr amair_el1, {}", in(reg) registers.amair_el1, options(nomem, nostack, preserves_flags))
+    };
+}
+
+/// TTBR0_EL1, TTBR1_EL1 and VBAR_EL1 as they are now.
+pub fn table_registers() -> [u64; 3] {
+    [TTBR0_EL1.get(), TTBR1_EL1.get(), VBAR_EL1.get()]
+}

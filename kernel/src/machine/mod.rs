@@ -1,0 +1,9 @@
+//! The bare half: what a kernel does to the machine, and most of the unsafe code.
+//!
+//! Everything here takes what it needs from `BootInfo`; nothing knows a board.
+
+pub mod console;
+pub mod ending;
+pub mod mmio;
+mod panic;
+pub mod translate;
