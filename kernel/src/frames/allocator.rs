@@ -2,15 +2,21 @@
 //!
 //! ```text
 //!             ┌───────────── split ─────────────┐          ┌──────────── file ────────────┐
-//!   free chunk of the home zone ──► hand ──► full, or put back: filed by its largest free block
+//!   free chunk of the home zone ──► right hand ──► full, or put back: filed by its largest free block
 //!                                    ▲                                                │
-//!                                    └──────────────── best fit ◄─────────────────────┘
+//!                                    ├──────────────── best fit ◄─────────────────────┤
+//!                                  left hand ◄──── several frees in a row ◄───────────┘
 //! ```
+//!
+//! The right hand gives and takes, the left hand only takes. Both exist so that what happens most, taking frames and
+//! giving back ones that lie together, files nothing.
 
-use super::field::{Field, TOP, UNITS, Unit};
+use super::field::{Field, Paint, TOP, UNITS, Unit};
 use super::ledger::{Ledger, ZonePlace};
-use super::memory::{FrameMemory, OwnedFrame, frame};
-use super::zone::{CHUNK_SHIFT, FieldPlace, LARGE, OUT, SMALL, Shelf, WHOLE, ZONE_SHIFT, Zone, zone_at};
+use super::memory::{FrameMemory, OwnedFrame, OwnedLine, frame};
+use super::zone::{
+    CHUNK_SHIFT, LARGE, OUT, SMALL, Shelf, WHOLE, ZONE_SHIFT, Zone, field_at, field_line, zone_at,
+};
 use super::{FrameError, Order};
 use shared_abi::addr::{Frame, PAGE_SHIFT, PhysRange};
 use shared_abi::memory::RegionKind;
@@ -18,34 +24,46 @@ use shared_abi::memory::RegionKind;
 /// No chunk and no zone has this number.
 const NONE: u64 = u64::MAX;
 
-/// The chunk that single frames and small blocks are taken from. Its count and class in the zone's page are out of
-/// date while it is here.
+/// So many frees in a row that hit one chunk bring it into the left hand.
+const STREAK: u64 = 8;
+
+/// A chunk that is checked out: it is in no class.
 struct Hand {
     chunk: u64,
-    place: FieldPlace,
-    /// The word that was last taken from or given back to.
-    word: usize,
+    /// Where its field is.
+    line: OwnedLine,
+    /// Its free frames.
     free: u64,
+    /// The first frame of the word that was last taken from or given back to.
+    word: u64,
 }
 
-/// A touched zone's number and page.
+const EMPTY: Hand = Hand { chunk: NONE, line: OwnedLine::new(0), free: 0, word: 0 };
+
+/// A touched zone: its number, its page and where its chunks' fields are.
 #[derive(Clone, Copy)]
 struct ZonePage {
     number: u64,
     page: OwnedFrame,
+    origin: u64,
 }
 
-const NO_ZONE: ZonePage = ZonePage { number: NONE, page: OwnedFrame::new(0) };
+const NO_ZONE: ZonePage = ZonePage { number: NONE, page: OwnedFrame::new(0), origin: 0 };
 
 /// All page frames of the machine. `M` is how their contents are reached; put the allocator behind a lock to share
 /// it between CPUs, and let each CPU keep a few frames by [`FrameAllocator::allocate_batch`].
 pub struct FrameAllocator<M> {
-    hand: Hand,
+    /// Where single frames and small blocks come from.
+    right: Hand,
+    /// Where single frames go when many come back.
+    left: Hand,
+    /// The chunk, in neither hand, that the last single frame went back to, and how many in a row did.
+    streak: (u64, u64),
     /// The zone that chunks are taken from; filed nowhere while it is here.
     home: ZonePage,
     /// The zone that was last looked up.
     near: ZonePage,
-    /// Free frames outside the hand.
+    /// Free frames outside the hands.
     pub(super) elsewhere: u64,
     pub(super) memory: M,
     shelf: Shelf,
@@ -74,7 +92,9 @@ impl<M: FrameMemory> FrameAllocator<M> {
     ) -> Result<Self, FrameError> {
         let (ledger, totals) = Ledger::new(map, &mut memory)?;
         Ok(Self {
-            hand: Hand { chunk: NONE, place: FieldPlace::new(0, 0), word: 0, free: 0 },
+            right: EMPTY,
+            left: EMPTY,
+            streak: (NONE, 0),
             home: NO_ZONE,
             near: NO_ZONE,
             elsewhere: totals.free,
@@ -89,7 +109,7 @@ impl<M: FrameMemory> FrameAllocator<M> {
 
     /// Frames that are free.
     pub fn free_frames(&self) -> u64 {
-        self.elsewhere + self.hand.free
+        self.elsewhere + self.right.free + self.left.free
     }
 
     /// Takes one frame. Its contents are whatever was there.
@@ -98,16 +118,15 @@ impl<M: FrameMemory> FrameAllocator<M> {
     /// `OutOfFrames` if none is free.
     #[inline]
     pub fn allocate_frame(&mut self) -> Result<Frame, FrameError> {
-        let word = self.hand.word;
-        if self.hand.free != 0 {
-            let field = self.hand.place.field(&mut self.memory);
+        if self.right.free != 0 {
+            let field = field_at(&mut self.memory, self.right.line);
+            let word = self.right.word as usize % UNITS / 64;
             let free = field.free_in(word);
             if free != 0 {
                 let bit = free.trailing_zeros();
                 field.take_single(word, bit);
-                self.hand.free -= 1;
-                let index = word as u64 * 64 + u64::from(bit);
-                return Ok(frame(self.hand.chunk << CHUNK_SHIFT | index));
+                self.right.free -= 1;
+                return Ok(frame(self.right.word + u64::from(bit)));
             }
         }
         self.allocate_small(0)
@@ -120,16 +139,20 @@ impl<M: FrameMemory> FrameAllocator<M> {
     #[inline]
     pub fn free_frame(&mut self, frame: Frame) -> Result<(), FrameError> {
         let number = frame.number();
-        let index = number as usize % UNITS;
-        if number >> CHUNK_SHIFT == self.hand.chunk && index != UNITS - 1 {
-            if !self.hand.place.field(&mut self.memory).free_single(index) {
-                return Err(self.refusal(frame, 1));
-            }
-            self.hand.free += 1;
-            self.hand.word = index / 64;
-            return Ok(());
+        let chunk = number >> CHUNK_SHIFT;
+        let hand = if chunk == self.right.chunk {
+            &mut self.right
+        } else if chunk == self.left.chunk {
+            &mut self.left
+        } else {
+            return self.free_frame_elsewhere(frame);
+        };
+        if field_at(&mut self.memory, hand.line).free_single(number as usize % UNITS).is_none() {
+            return Err(self.refusal(frame, 1));
         }
-        self.free_frame_elsewhere(frame)
+        hand.free += 1;
+        hand.word = number & !63;
+        Ok(())
     }
 
     /// Takes a block of `order`; it begins at a multiple of its length. Its contents are whatever was there.
@@ -199,18 +222,18 @@ impl<M: FrameMemory> FrameAllocator<M> {
         Ok(())
     }
 
-    /// Orders below a chunk's: from the hand, which is exchanged until it can give the block.
+    /// Orders below a chunk's: from the right hand, whose chunk is exchanged until it can give the block.
     #[inline(never)]
     fn allocate_small(&mut self, order: u8) -> Result<Frame, FrameError> {
         loop {
-            if self.hand.free >> order != 0 {
-                let field = self.hand.place.field(&mut self.memory);
-                if let Some(index) = field.find(order) {
-                    field.paint(index, 1 << order, Unit::First);
-                    self.hand.word = index / 64;
-                    self.hand.free -= 1 << order;
-                    return Ok(frame(self.hand.chunk << CHUNK_SHIFT | index as u64));
-                }
+            let hand = &mut self.right;
+            if hand.free >> order != 0
+                && let Some(index) = field_at(&mut self.memory, hand.line).take(order)
+            {
+                let first = (hand.chunk << CHUNK_SHIFT) + index as u64;
+                hand.word = first & !63;
+                hand.free -= 1 << order;
+                return Ok(frame(first));
             }
             if !self.refill(order + 1) {
                 return Err(FrameError::OutOfFrames {
@@ -221,14 +244,14 @@ impl<M: FrameMemory> FrameAllocator<M> {
         }
     }
 
-    /// Takes a chunk of at least `class` into the hand: a split one if there is any, the home zone's first.
+    /// Takes a chunk of at least `class` into the right hand: a split one if there is any, the home zone's first.
     #[cold]
     fn refill(&mut self, class: u8) -> bool {
-        self.put_back_hand();
+        self.put_back_hands();
         loop {
             let home = self.home;
             if let Some(index) = self.home_record().and_then(|record| record.best_split(class)) {
-                self.take_in_hand(home, index);
+                self.right = self.pick_up(home, index);
                 return true;
             }
             if let Some(page) = self.shelf.best(SMALL, class) {
@@ -237,7 +260,7 @@ impl<M: FrameMemory> FrameAllocator<M> {
             }
             if let Some(index) = self.home_record().and_then(|record| record.chunks.find(0)) {
                 self.split(home.page, index, OUT);
-                self.take_in_hand(home, index);
+                self.right = self.pick_up(home, index);
                 return true;
             }
             if let Some(page) = self.shelf.best(LARGE, 1) {
@@ -249,66 +272,67 @@ impl<M: FrameMemory> FrameAllocator<M> {
     }
 
     /// Checks the split chunk `index` of `zone` out.
-    fn take_in_hand(&mut self, zone: ZonePage, index: usize) {
+    fn pick_up(&mut self, zone: ZonePage, index: usize) -> Hand {
         let record = zone_at(&mut self.memory, zone.page);
         record.refile(index, OUT);
-        let free = u64::from(record.free[index % UNITS]);
-        let place = record.field_place(index);
-        let chunk = zone.number << (ZONE_SHIFT - CHUNK_SHIFT) | index as u64;
+        self.shelf_small(zone.page);
+        let chunk = (zone.number << (ZONE_SHIFT - CHUNK_SHIFT)) + index as u64;
+        let line = field_line(zone.origin, chunk);
+        let free = u64::from(field_at(&mut self.memory, line).free_units());
         self.elsewhere -= free;
-        self.hand = Hand { chunk, place, word: 0, free };
+        Hand { chunk, line, free, word: chunk << CHUNK_SHIFT }
     }
 
-    /// Makes the field of the whole chunk `index`: each frame becomes what the chunk was.
-    pub(super) fn split(&mut self, page: OwnedFrame, index: usize, class: u8) -> FieldPlace {
+    /// Makes the field of a whole chunk that is free or reserved, and files it under `class`.
+    pub(super) fn split(&mut self, page: OwnedFrame, index: usize, class: u8) -> OwnedLine {
         let record = zone_at(&mut self.memory, page);
-        let place = record.field_place(index);
-        let was = record.chunks.unit(index);
-        record.chunks.paint(index, 1, Unit::Aside);
-        record.free[index % UNITS] = if was == Unit::Free { UNITS as u16 } else { 0 };
-        record.file_new(index, class);
-        let field = place.field(&mut self.memory);
-        *field = Field::filled(if was == Unit::First { Unit::Later } else { was });
-        if was == Unit::First {
-            field.paint(0, UNITS, Unit::First);
-        }
-        place
+        let line = record.line(index);
+        let free = record.chunks.unit(index) == Unit::Free;
+        record.chunks.paint(index, 1, Paint::Aside);
+        record.refile(index, class);
+        *field_at(&mut self.memory, line) = if free { Field::FREE } else { Field::ASIDE };
+        line
     }
 
-    /// Files the chunk in hand again.
-    pub(super) fn put_back_hand(&mut self) {
-        let Hand { chunk, place, free, .. } = self.hand;
-        self.hand.chunk = NONE;
-        self.hand.free = 0;
-        if chunk == NONE {
+    /// Files the chunks in both hands again.
+    pub(super) fn put_back_hands(&mut self) {
+        let right = core::mem::replace(&mut self.right, EMPTY);
+        self.put_back(right);
+        let left = core::mem::replace(&mut self.left, EMPTY);
+        self.put_back(left);
+    }
+
+    /// Files a chunk again.
+    fn put_back(&mut self, hand: Hand) {
+        if hand.chunk == NONE {
             return;
         }
-        let Some(zone) = self.zone(chunk >> (ZONE_SHIFT - CHUNK_SHIFT)) else { return };
-        self.elsewhere += free;
-        let class = if free == 0 { 0 } else { place.field(&mut self.memory).class() };
-        zone_at(&mut self.memory, zone.page).free[chunk_index(chunk)] = free as u16;
-        self.file(zone.page, chunk_index(chunk), class);
+        let Some(zone) = self.zone(hand.chunk >> (ZONE_SHIFT - CHUNK_SHIFT)) else { return };
+        self.elsewhere += hand.free;
+        let class = if hand.free == 0 { 0 } else { field_at(&mut self.memory, hand.line).class() };
+        self.file(zone.page, chunk_index(hand.chunk), class);
     }
 
-    /// Files a split chunk under `class`, at least the one that it had, and its zone with it. A chunk that is free
-    /// as a whole becomes one again.
+    /// Files a zone again under the class of its best split chunk, unless it is checked out.
+    fn shelf_small(&mut self, page: OwnedFrame) {
+        let record = zone_at(&mut self.memory, page);
+        let (old, class) = (record.links[SMALL].class, record.small_class());
+        if old != u64::from(OUT) && old != u64::from(class) {
+            self.shelf.refile(&mut self.memory, page, SMALL, class);
+        }
+    }
+
+    /// Files a split chunk under `class`, and its zone with it. A chunk that is free as a whole becomes one again.
     fn file(&mut self, page: OwnedFrame, index: usize, class: u8) {
         let record = zone_at(&mut self.memory, page);
-        if class <= TOP {
+        if class > TOP {
+            record.refile(index, WHOLE);
+            record.chunks.paint(index, 1, Paint::Free);
+            self.grow(page, index, 0);
+        } else {
             record.refile(index, class);
-            if u64::from(class) > record.links[SMALL].class {
-                self.shelf.refile(&mut self.memory, page, SMALL, class);
-            }
-            return;
         }
-        record.refile(index, 0);
-        record.free[index % UNITS] = WHOLE;
-        record.chunks.paint(index, 1, Unit::Free);
-        let small = record.small_class();
-        if u64::from(small) < record.links[SMALL].class && record.links[SMALL].class != u64::from(OUT) {
-            self.shelf.refile(&mut self.memory, page, SMALL, small);
-        }
-        self.grow(page, index, 0);
+        self.shelf_small(page);
     }
 
     /// Files a zone again after a block of chunks of `order` at `index` became free.
@@ -326,11 +350,11 @@ impl<M: FrameMemory> FrameAllocator<M> {
     /// Makes the zone with this page the home.
     fn go_home(&mut self, page: OwnedFrame) {
         self.leave_home();
-        let number = zone_at(&mut self.memory, page).number;
+        let Zone { number, origin, .. } = *zone_at(&mut self.memory, page);
         for which in [SMALL, LARGE] {
             self.shelf.refile(&mut self.memory, page, which, OUT);
         }
-        self.home = ZonePage { number, page };
+        self.home = ZonePage { number, page, origin };
     }
 
     /// The home zone's page, if there is a home.
@@ -360,16 +384,15 @@ impl<M: FrameMemory> FrameAllocator<M> {
         let chunk_order = order.get() - CHUNK_SHIFT as u8;
         loop {
             if let Some(record) = self.home_record()
-                && let Some(index) = record.chunks.find(chunk_order)
+                && let Some(index) = record.chunks.take(chunk_order)
             {
-                record.chunks.paint(index, 1 << chunk_order, Unit::First);
                 self.elsewhere -= order.frames();
                 return Ok(frame((self.home.number << ZONE_SHIFT) + ((index as u64) << CHUNK_SHIFT)));
             }
             if let Some(page) = self.shelf.best(LARGE, chunk_order + 1) {
                 self.go_home(page);
-            } else if self.hand.free == UNITS as u64 {
-                self.put_back_hand();
+            } else if self.right.free == UNITS as u64 || self.left.free == UNITS as u64 {
+                self.put_back_hands();
             } else if !self.touch_fresh() {
                 return Err(FrameError::OutOfFrames { order, free: self.free_frames() });
             }
@@ -383,11 +406,11 @@ impl<M: FrameMemory> FrameAllocator<M> {
     }
 
     fn look_up(&mut self, number: u64) -> Option<ZonePage> {
-        let ZonePlace { ordinal, page, .. } = self.ledger.zone(&mut self.memory, number)?;
+        let ZonePlace { ordinal, page, bank, .. } = self.ledger.zone(&mut self.memory, number)?;
         if !self.ledger.is_touched(&mut self.memory, ordinal) {
             return None;
         }
-        self.near = ZonePage { number, page };
+        self.near = ZonePage { number, page, origin: bank.origin() };
         Some(self.near)
     }
 
@@ -396,84 +419,121 @@ impl<M: FrameMemory> FrameAllocator<M> {
         self.zone(number).map(|zone| zone.page)
     }
 
+    /// A frame that is not in the hand.
     #[inline(never)]
     fn free_frame_elsewhere(&mut self, frame: Frame) -> Result<(), FrameError> {
         let number = frame.number();
+        let ZonePage { number: zone, page, origin } = self.near;
+        if number >> ZONE_SHIFT != zone {
+            return self.free_frame_far(frame);
+        }
+        let chunk = number >> CHUNK_SHIFT;
         let index = number as usize % UNITS;
-        if index == UNITS - 1 {
-            // What follows lies in another chunk, perhaps in another zone.
-            return self.free_small(frame, 0);
-        }
-        let Some(zone) = self.zone(number >> ZONE_SHIFT) else { return Err(self.refusal(frame, 1)) };
-        let chunk = chunk_index(number >> CHUNK_SHIFT);
-        let record = zone_at(&mut self.memory, zone.page);
-        let (free, class) = (record.free[chunk], record.class[chunk]);
-        if free == WHOLE {
+        let class = zone_at(&mut self.memory, page).class[chunk_index(chunk)];
+        if class == WHOLE {
             return Err(self.refusal(frame, 1));
         }
-        let field = record.field_place(chunk).field(&mut self.memory);
-        if !field.free_single(index) {
+        let Some(word) = field_at(&mut self.memory, field_line(origin, chunk)).free_single(index) else {
             return Err(self.refusal(frame, 1));
-        }
-        let grows = field.is_free_block(index, class);
+        };
         self.elsewhere += 1;
-        zone_at(&mut self.memory, zone.page).free[chunk] = free + 1;
-        if grows {
-            self.grow_split(zone.page, chunk, index, 0);
+        if self.streak.0 != chunk {
+            self.streak = (chunk, 0);
+        } else {
+            self.streak.1 += 1;
+            if self.streak.1 == STREAK {
+                return self.swap_left(chunk);
+            }
+        }
+        if Field::may_grow(index, class, word) {
+            return self.grow_split(page, chunk_index(chunk), index, 0);
         }
         Ok(())
     }
 
-    /// Files a split chunk again after a block of `order` at `index` became free.
+    /// Takes the chunk into the left hand. Never fails.
     #[inline(never)]
-    fn grow_split(&mut self, page: OwnedFrame, chunk: usize, index: usize, order: u8) {
+    fn swap_left(&mut self, chunk: u64) -> Result<(), FrameError> {
+        let left = core::mem::replace(&mut self.left, EMPTY);
+        self.put_back(left);
+        if let Some(zone) = self.zone(chunk >> (ZONE_SHIFT - CHUNK_SHIFT)) {
+            self.left = self.pick_up(zone, chunk_index(chunk));
+        }
+        Ok(())
+    }
+
+    /// A frame in another zone than the last.
+    #[inline(never)]
+    fn free_frame_far(&mut self, frame: Frame) -> Result<(), FrameError> {
+        match self.look_up(frame.number() >> ZONE_SHIFT) {
+            Some(_) => self.free_frame_elsewhere(frame),
+            None => Err(self.refusal(frame, 1)),
+        }
+    }
+
+    /// Files a split chunk again after a block of `order` at `index` became free. Never fails.
+    #[inline(never)]
+    fn grow_split(
+        &mut self,
+        page: OwnedFrame,
+        chunk: usize,
+        index: usize,
+        order: u8,
+    ) -> Result<(), FrameError> {
         let record = zone_at(&mut self.memory, page);
         let old = record.class[chunk % UNITS];
-        let class = record.field_place(chunk).field(&mut self.memory).grown(index, order, old);
+        let line = record.line(chunk);
+        let class = field_at(&mut self.memory, line).grown(index, order, old);
         if class != old {
             self.file(page, chunk, class);
         }
-    }
-
-    fn free_small(&mut self, first: Frame, order: u8) -> Result<(), FrameError> {
-        let (number, length) = (first.number(), 1 << order);
-        let chunk = number >> CHUNK_SHIFT;
-        let index = number as usize % UNITS;
-        let in_hand = chunk == self.hand.chunk;
-        let Some(zone) = self.zone(number >> ZONE_SHIFT) else { return Err(self.refusal(first, length)) };
-        let record = zone_at(&mut self.memory, zone.page);
-        let split = record.free[chunk_index(chunk)] != WHOLE;
-        let place = record.field_place(chunk_index(chunk));
-        if !split
-            || !place.field(&mut self.memory).is_block(index, length as usize)
-            || (index + length as usize == UNITS && self.goes_on(number + length))
-        {
-            return Err(self.refusal(first, length));
-        }
-        place.field(&mut self.memory).paint(index, length as usize, Unit::Free);
-        if in_hand {
-            self.hand.free += length;
-            self.hand.word = index / 64;
-            return Ok(());
-        }
-        self.elsewhere += length;
-        zone_at(&mut self.memory, zone.page).free[chunk_index(chunk)] += length as u16;
-        self.grow_split(zone.page, chunk_index(chunk), index, order);
         Ok(())
     }
 
+    /// Orders below a chunk's, wherever the block lies.
+    #[inline(never)]
+    fn free_small(&mut self, first: Frame, order: u8) -> Result<(), FrameError> {
+        let (number, length) = (first.number(), 1usize << order);
+        let chunk = number >> CHUNK_SHIFT;
+        let index = number as usize % UNITS;
+        let frames = length as u64;
+        let Some(zone) = self.zone(number >> ZONE_SHIFT) else { return Err(self.refusal(first, frames)) };
+        let line = field_line(zone.origin, chunk);
+        if zone_at(&mut self.memory, zone.page).class[chunk_index(chunk)] == WHOLE
+            || !field_at(&mut self.memory, line).is_block(index, length)
+            || (index + length == UNITS && self.is_later(number + frames))
+        {
+            return Err(self.refusal(first, frames));
+        }
+        field_at(&mut self.memory, line).paint(index, length, Paint::Free);
+        for hand in [&mut self.right, &mut self.left] {
+            if chunk == hand.chunk {
+                hand.free += frames;
+                hand.word = number & !63;
+                return Ok(());
+            }
+        }
+        self.elsewhere += frames;
+        self.grow_split(zone.page, chunk_index(chunk), index, order)
+    }
+
+    /// Orders of whole chunks.
+    #[inline(never)]
     fn free_chunks(&mut self, first: Frame, order: Order) -> Result<(), FrameError> {
         let chunk_order = order.get() - CHUNK_SHIFT as u8;
         let number = first.number();
-        let (index, length) = (chunk_index(number >> CHUNK_SHIFT), 1 << chunk_order);
+        let (index, length) = (chunk_index(number >> CHUNK_SHIFT), 1usize << chunk_order);
         let Some(zone) = self.zone(number >> ZONE_SHIFT) else {
             return Err(self.refusal(first, order.frames()));
         };
+        let next = index + length;
         let chunks = &mut zone_at(&mut self.memory, zone.page).chunks;
-        if !chunks.is_block(index, length) || self.runs_on(zone.page, number, index + length, order) {
+        // What follows a block of several chunks cannot be told here if it is a split chunk or in another zone.
+        let hidden = length > 1 && (next == UNITS || chunks.unit(next) == Unit::Aside);
+        if !chunks.is_block(index, length) || (hidden && self.is_later(number + order.frames())) {
             return Err(self.refusal(first, order.frames()));
         }
-        zone_at(&mut self.memory, zone.page).chunks.paint(index, length, Unit::Free);
+        zone_at(&mut self.memory, zone.page).chunks.paint(index, length, Paint::Free);
         self.elsewhere += order.frames();
         if zone.number != self.home.number {
             self.grow(zone.page, index, chunk_order);
@@ -481,18 +541,11 @@ impl<M: FrameMemory> FrameAllocator<M> {
         Ok(())
     }
 
-    /// Whether the block before the chunk at `next` of the zone reaches into a place that its field cannot tell:
-    /// the first frames of a split chunk, or another zone.
-    fn runs_on(&mut self, page: OwnedFrame, number: u64, next: usize, order: Order) -> bool {
-        let aside = next == UNITS || zone_at(&mut self.memory, page).chunks.unit(next) == Unit::Aside;
-        aside && self.goes_on(number + order.frames())
-    }
-
     /// Makes the page of a zone that was never touched, from the memory map. The zone is filed.
     fn touch(&mut self, place: ZonePlace) -> OwnedFrame {
         let ZonePlace { number, ordinal, page, bank } = place;
         let record: &mut Zone = zone_at(&mut self.memory, page);
-        record.clear(number, bank.fields, bank.first_chunk);
+        record.clear(number, bank.origin());
         self.ledger.touch(&mut self.memory, ordinal);
         let (start, end) = (number << ZONE_SHIFT, (number + 1) << ZONE_SHIFT);
         let mut index = self.ledger.region_at(&mut self.memory, start);
@@ -501,7 +554,7 @@ impl<M: FrameMemory> FrameAllocator<M> {
                 break;
             }
             if region.released {
-                self.paint_zone(page, start.max(region.start)..end.min(region.end), Unit::Free);
+                self.paint_zone(page, start.max(region.start)..end.min(region.end), Paint::Free);
             }
             index += 1;
         }

@@ -1,8 +1,8 @@
 //! The allocator's view of memory in a kernel: the direct map. The only unsafe corner of `frames`.
 #![expect(unsafe_code, reason = "physical frames become references here and nowhere else in this module")]
 
-use super::memory::{FrameMemory, OwnedFrame, PageWords};
-use shared_abi::addr::PAGE;
+use super::memory::{FrameMemory, LineWords, OwnedFrame, OwnedLine, PageWords};
+use shared_abi::addr::{PAGE, PAGE_SHIFT};
 
 /// Physical memory mapped at a constant distance, `virtual = physical + offset` (modulo 2⁶⁴).
 ///
@@ -28,7 +28,7 @@ impl DirectMap {
 impl FrameMemory for DirectMap {
     #[inline(always)]
     fn page(&mut self, frame: OwnedFrame) -> &mut PageWords {
-        let address = frame.frame().start().get().wrapping_add(self.offset);
+        let address = (frame.number() << PAGE_SHIFT).wrapping_add(self.offset);
         let page = core::ptr::with_exposed_provenance_mut::<PageWords>(address as usize);
         // SAFETY:
         // 1. The address is mapped read-write and page-aligned: promised to `new`, and an `OwnedFrame` is a frame
@@ -39,8 +39,16 @@ impl FrameMemory for DirectMap {
         unsafe { &mut *page }
     }
 
+    #[inline(always)]
+    fn line(&mut self, line: OwnedLine) -> &mut LineWords {
+        let address = (line.number() * size_of::<LineWords>() as u64).wrapping_add(self.offset);
+        let line = core::ptr::with_exposed_provenance_mut::<LineWords>(address as usize);
+        // SAFETY: as in `page`; the line is part of one.
+        unsafe { &mut *line }
+    }
+
     fn clear(&mut self, frame: OwnedFrame, count: u64) {
-        let address = frame.frame().start().get().wrapping_add(self.offset);
+        let address = (frame.number() << PAGE_SHIFT).wrapping_add(self.offset);
         let page = core::ptr::with_exposed_provenance_mut::<u8>(address as usize);
         // SAFETY: as in `page`, for each of the `count` frames: the allocator owns all of them.
         unsafe { page.write_bytes(0, (count * PAGE) as usize) }

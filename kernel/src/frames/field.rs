@@ -4,14 +4,14 @@
 //! ```text
 //!   idle  plain
 //!    1     1     free
-//!    0     1     allocated, the first unit of its block
-//!    0     0     allocated, a later unit of its block
-//!    1     0     set aside: a reserved frame; a chunk that is reserved or split into frames
+//!    0     1     single: allocated, a block of one unit
+//!    0     0     later: allocated, not the first unit of its block
+//!    1     0     aside: set aside, or split into smaller units, or the first unit of a block that goes on
 //! ```
 //!
 //! Free is `idle & plain`, one operation for 64 units, and aligned free blocks of every order are found in a few
-//! more by folding a word onto itself. A block of any length is its first unit and the later ones behind it, so a
-//! field knows exactly what a free must match.
+//! more by folding a word onto itself. A longer block is one unit aside and later ones behind it; nothing else has
+//! later units behind it, so blocks of any length are told apart, and one unit is checked by its own bits alone.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -35,17 +35,32 @@ const STARTS: [u64; 7] = [
     0x0000_0000_0000_0001,
 ];
 
-/// What a unit is.
+/// What the bits of a unit say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     /// Can be given out.
     Free,
-    /// The first unit of an allocated block.
-    First,
-    /// A later unit of an allocated block.
+    /// A block of its own.
+    Single,
+    /// A unit of a block, but not the first.
     Later,
-    /// Reserved; or, for a chunk, split.
+    /// The first unit of a block if a later one follows; else reserved, or split.
     Aside,
+}
+
+/// What to make of units that lie behind each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Paint {
+    /// All free.
+    Free,
+    /// All reserved.
+    Aside,
+    /// One block.
+    Block,
+    /// The first units of a block that goes on behind them.
+    Front,
+    /// The later units of a block.
+    Rest,
 }
 
 /// The two planes; see the module's table. All bit patterns are valid.
@@ -58,34 +73,31 @@ pub(super) struct Field {
 
 const _: () = assert!(size_of::<Field>() == UNITS / 4);
 
-/// The words that `start..start + length` touches, each with the mask of the units in it.
-fn words(start: usize, length: usize) -> impl Iterator<Item = (usize, u64)> {
-    let end = if start + length < UNITS { start + length } else { UNITS };
-    (start / 64..end.div_ceil(64)).map(move |word| {
-        let low = start.saturating_sub(word * 64);
-        let high = 64 - (end - word * 64).min(64);
-        (word, (u64::MAX >> high) & (u64::MAX << low))
+/// The words that some units lie in, each with the bits of those units.
+#[inline(always)]
+fn parts(start: usize, length: usize) -> impl Iterator<Item = (usize, u64)> {
+    let (first, last) = (start / 64, (start + length).min(UNITS).saturating_sub(1) / 64);
+    let front = u64::MAX << (start % 64);
+    let back = u64::MAX >> (63 - (start + length).wrapping_sub(1) % 64);
+    (first..=last).map(move |word| {
+        let mask = if word == first { front } else { u64::MAX };
+        (word % WORDS, if word == last { mask & back } else { mask })
     })
 }
 
 impl Field {
-    /// A field whose units are all the same.
-    pub const fn filled(unit: Unit) -> Self {
-        let (idle, plain) = match unit {
-            Unit::Free => (u64::MAX, u64::MAX),
-            Unit::First => (0, u64::MAX),
-            Unit::Later => (0, 0),
-            Unit::Aside => (u64::MAX, 0),
-        };
-        Self { idle: [idle; WORDS], plain: [plain; WORDS] }
-    }
+    /// A field of reserved units.
+    pub const ASIDE: Self = Self { idle: [u64::MAX; WORDS], plain: [0; WORDS] };
+
+    /// A field of free units.
+    pub const FREE: Self = Self { idle: [u64::MAX; WORDS], plain: [u64::MAX; WORDS] };
 
     /// What the unit at `index` is.
     pub fn unit(&self, index: usize) -> Unit {
         let (word, bit) = (index / 64 % WORDS, index % 64);
         match (self.idle[word] >> bit & 1, self.plain[word] >> bit & 1) {
             (1, 1) => Unit::Free,
-            (0, 1) => Unit::First,
+            (0, 1) => Unit::Single,
             (0, _) => Unit::Later,
             _ => Unit::Aside,
         }
@@ -102,28 +114,34 @@ impl Field {
         (0..WORDS).map(|word| self.free_in(word).count_ones() as u16).sum()
     }
 
-    /// Makes `length` units from `start` on a block of their own, or part of one if they are `Later`.
-    pub fn paint(&mut self, start: usize, length: usize, unit: Unit) {
-        let (idle, plain) = match unit {
-            Unit::Free => (u64::MAX, u64::MAX),
-            Unit::First | Unit::Later => (0, 0),
-            Unit::Aside => (u64::MAX, 0),
+    /// Makes `length` units from `start` on what `paint` says.
+    pub fn paint(&mut self, start: usize, length: usize, paint: Paint) {
+        let (idle, plain) = match paint {
+            Paint::Free => (u64::MAX, u64::MAX),
+            Paint::Aside => (u64::MAX, 0),
+            Paint::Block | Paint::Front | Paint::Rest => (0, 0),
         };
-        for (word, mask) in words(start, length) {
+        for (word, mask) in parts(start, length) {
             self.idle[word] = self.idle[word] & !mask | idle & mask;
             self.plain[word] = self.plain[word] & !mask | plain & mask;
         }
-        if unit == Unit::First {
-            self.plain[start / 64 % WORDS] |= 1 << (start % 64);
+        let (word, bit) = (start / 64 % WORDS, 1 << (start % 64));
+        if paint == Paint::Block && length == 1 {
+            self.plain[word] |= bit;
+        } else if matches!(paint, Paint::Block | Paint::Front) {
+            self.idle[word] |= bit;
         }
     }
 
-    /// Whether `length` units from `start` on are exactly one block, as far as this field can tell: the caller
-    /// looks at the unit behind the last one if that lies in another field.
+    /// Whether `length` units from `start` on are exactly one block. For more than one, the caller looks at the
+    /// unit behind the last if that lies in another field.
     pub fn is_block(&self, start: usize, length: usize) -> bool {
+        if length == 1 {
+            return self.unit(start) == Unit::Single;
+        }
         let mut first = 1 << (start % 64);
-        for (word, mask) in words(start, length) {
-            if self.idle[word] & mask != 0 || self.plain[word] & mask != first {
+        for (word, mask) in parts(start, length) {
+            if self.plain[word] & mask != 0 || self.idle[word] & mask != first {
                 return false;
             }
             first = 0;
@@ -138,26 +156,27 @@ impl Field {
         self.idle[word % WORDS] &= !(1 << (bit % 64));
     }
 
-    /// Frees the unit at `index` if it is a block of its own, and says whether it was. The caller looks at the
-    /// unit behind the field's last one.
+    /// Frees the unit at `index` if it is a block of its own. Says whether it was, and which units of its word are
+    /// free then.
     #[inline(always)]
-    pub fn free_single(&mut self, index: usize) -> bool {
-        let (word, bit) = (index / 64 % WORDS, index % 64);
+    pub fn free_single(&mut self, index: usize) -> Option<u64> {
+        let word = index / 64 % WORDS;
         let (idle, plain) = (self.idle[word], self.plain[word]);
-        let first = plain & !idle;
-        // A unit is followed by more of its block if the next one is neither idle nor plain.
-        let followed = !(idle | plain) >> 1;
-        if (first & !followed) >> bit & 1 == 0 || (bit == 63 && self.goes_on(word + 1)) {
-            return false;
+        let bit = 1 << (index % 64);
+        if plain & !idle & bit == 0 {
+            return None;
         }
-        self.idle[word] = idle | 1 << bit;
-        true
+        self.idle[word] = idle | bit;
+        Some((idle | bit) & plain)
     }
 
-    /// Whether the first unit of `word` belongs to the block before it.
-    #[cold]
-    fn goes_on(&self, word: usize) -> bool {
-        word < WORDS && (self.idle[word] | self.plain[word]) & 1 == 0
+    /// The lowest free unit, as word and bit.
+    #[inline(always)]
+    pub fn find_single(&self) -> Option<(usize, u32)> {
+        (0..WORDS).find_map(|word| {
+            let free = self.free_in(word);
+            (free != 0).then(|| (word, free.trailing_zeros()))
+        })
     }
 
     /// The lowest free block of `order` (0 to 9).
@@ -179,6 +198,19 @@ impl Field {
         })
     }
 
+    /// Takes the lowest free block of `order` (0 to 9) and says where it begins.
+    #[inline(always)]
+    pub fn take(&mut self, order: u8) -> Option<usize> {
+        if order == 0 {
+            let (word, bit) = self.find_single()?;
+            self.take_single(word, bit);
+            return Some(word * 64 + bit as usize);
+        }
+        let index = self.find(order)?;
+        self.paint(index, 1 << order, Paint::Block);
+        Some(index)
+    }
+
     /// One bit per word at which 2^`order` (0 to 3) wholly free words begin, naturally aligned.
     fn full_words(&self, order: u8) -> u32 {
         let mut full = 0;
@@ -191,22 +223,22 @@ impl Field {
         full & STARTS[order as usize % STARTS.len()] as u32
     }
 
-    /// Whether the block of `order` that holds the unit at `index` is free as a whole.
+    /// Whether a field of `class` may have grown by freeing the unit at `index`, where `free` are the free units of
+    /// its word now: whether the block of order `class` around it is free, as far as that word tells.
     #[inline(always)]
-    pub fn is_free_block(&self, index: usize, order: u8) -> bool {
-        if order < 6 {
-            let length = 1 << order;
-            let mask = (1u64 << length) - 1;
-            let free = self.free_in(index / 64);
-            (free >> ((index % 64) & !(length - 1))) & mask == mask
-        } else {
-            self.is_free_words(index, order)
+    pub fn may_grow(index: usize, class: u8, free: u64) -> bool {
+        if class >= 6 {
+            return free == u64::MAX;
         }
+        let length = 1u32 << class;
+        (free >> (index as u32 & length.wrapping_neg() & 63)) | u64::MAX << length == u64::MAX
     }
 
-    /// The same for orders of whole words.
-    #[cold]
-    fn is_free_words(&self, index: usize, order: u8) -> bool {
+    /// Whether the block of `order` (0 to 9) that holds the unit at `index` is free as a whole.
+    fn is_free_block(&self, index: usize, order: u8) -> bool {
+        if order <= 6 {
+            return Self::may_grow(index, order, self.free_in(index / 64));
+        }
         let length = 1 << (order.min(TOP) - 6);
         let first = (index / 64 % WORDS) & !(length - 1);
         (first..first + length).all(|word| self.free_in(word) == u64::MAX)
@@ -233,7 +265,6 @@ impl Field {
 
     /// The class after a block of `order` at `index` was freed, from the `class` before: only blocks around
     /// `index` can have grown.
-    #[inline(always)]
     pub fn grown(&self, index: usize, order: u8, class: u8) -> u8 {
         let mut class = class.max(order + 1);
         while class <= TOP && self.is_free_block(index, class) {

@@ -59,6 +59,11 @@ pub(super) struct Bank {
 }
 
 impl Bank {
+    /// What to add to a chunk's number for the line of its field.
+    pub fn origin(&self) -> u64 {
+        super::zone::origin(self.fields, self.first_chunk)
+    }
+
     fn first_zone(&self) -> u64 {
         self.first_chunk >> (ZONE_SHIFT - CHUNK_SHIFT)
     }

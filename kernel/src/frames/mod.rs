@@ -18,8 +18,8 @@
 //!   carved out of the first free region that can hold it) and found by arithmetic: no pointers, no recursion.
 //! - Every chunk and zone is filed under the largest block that it can give, so an allocation fails only when no
 //!   aligned block of that size is free, and never searches.
-//! - One chunk (the *hand*) and one zone (the *home*) are checked out: what is taken from or given back to them
-//!   refiles nothing. They are filed again when another one takes their place.
+//! - Two chunks (one in each *hand*) and one zone (the *home*) are checked out: what is taken from or given back to
+//!   them refiles nothing. They are filed again when others take their place.
 //! - `free + allocated + reserved = total`.
 
 mod allocator;
@@ -39,7 +39,7 @@ mod tests;
 pub use allocator::FrameAllocator;
 pub use direct_map::DirectMap;
 pub use error::FrameError;
-pub use memory::{FrameMemory, OwnedFrame, PageWords};
+pub use memory::{FrameMemory, LineWords, OwnedFrame, OwnedLine, PageWords};
 pub use order::Order;
 pub use ranges::FrameRange;
 pub use statistics::Statistics;

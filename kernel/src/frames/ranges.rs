@@ -1,13 +1,13 @@
 //! Ranges of any length: allocating, freeing, reserving and reclaiming them, and what the frames of one are.
 //!
-//! These operations file the hand and the home first, so everything is exact, and then paint zone by zone, chunk by
+//! These operations file the hands and the home first, so everything is exact, and then paint zone by zone, chunk by
 //! chunk. They cost in proportion to the chunks that they touch and look before they change anything.
 
 use super::allocator::chunk_index;
-use super::field::{TOP, UNITS, Unit};
+use super::field::{Paint, TOP, UNITS, Unit};
 use super::ledger::is_reclaimable;
 use super::memory::{FrameMemory, OwnedFrame, frame};
-use super::zone::{CHUNK_SHIFT, WHOLE, ZONE_SHIFT, zone_at};
+use super::zone::{CHUNK_SHIFT, WHOLE, ZONE_SHIFT, field_at, zone_at};
 use super::{FrameAllocator, FrameError, Order};
 use core::ops::Range;
 use shared_abi::addr::{Frame, PAGE, PhysAddr, PhysRange};
@@ -87,11 +87,12 @@ impl<M: FrameMemory> FrameAllocator<M> {
         if let Some(order) = Order::holding(frames) {
             let order = order.max(alignment);
             if let Ok(first) = self.allocate(order) {
-                let surplus = first.number() + frames..first.number() + order.frames();
-                if !surplus.is_empty() {
+                if frames < order.frames() {
+                    let start = first.number();
                     self.settle();
-                    self.elsewhere += surplus.end - surplus.start;
-                    self.paint(surplus, Unit::Free);
+                    self.paint(start..start + order.frames(), Paint::Free);
+                    self.paint(start..start + frames, Paint::Block);
+                    self.elsewhere += order.frames() - frames;
                 }
                 return Ok(FrameRange { first, frames });
             }
@@ -102,7 +103,7 @@ impl<M: FrameMemory> FrameAllocator<M> {
             alignment,
             free: self.free_frames(),
         })?;
-        self.paint(start..start + frames, Unit::First);
+        self.paint(start..start + frames, Paint::Block);
         self.elsewhere -= frames;
         Ok(FrameRange { first: frame(start), frames })
     }
@@ -125,7 +126,7 @@ impl<M: FrameMemory> FrameAllocator<M> {
             return Err(self.refusal(range.first, range.frames));
         }
         self.settle();
-        self.paint(numbers, Unit::Free);
+        self.paint(numbers, Paint::Free);
         self.elsewhere += range.frames;
         Ok(())
     }
@@ -138,7 +139,7 @@ impl<M: FrameMemory> FrameAllocator<M> {
         self.settle();
         let numbers = range.numbers();
         self.expect(range, |what| what == Use::Free)?;
-        self.paint(numbers, Unit::Aside);
+        self.paint(numbers, Paint::Aside);
         self.elsewhere -= range.frames;
         self.reserved += range.frames;
         Ok(())
@@ -152,7 +153,7 @@ impl<M: FrameMemory> FrameAllocator<M> {
         self.settle();
         let numbers = range.numbers();
         self.expect(range, |what| matches!(what, Use::Reserved { released: true, .. }))?;
-        self.paint(numbers, Unit::Free);
+        self.paint(numbers, Paint::Free);
         self.elsewhere += range.frames;
         self.reserved -= range.frames;
         Ok(())
@@ -178,7 +179,7 @@ impl<M: FrameMemory> FrameAllocator<M> {
         while let Some(region) = self.ledger.region(&mut self.memory, index) {
             if region.kind == kind {
                 // A zone that is not touched yet will find the region free when it is.
-                self.paint_touched(region.start..region.end, Unit::Free);
+                self.paint_touched(region.start..region.end, Paint::Free);
                 self.ledger.release(&mut self.memory, index);
                 frames += region.end - region.start;
             }
@@ -189,9 +190,9 @@ impl<M: FrameMemory> FrameAllocator<M> {
         Ok(frames)
     }
 
-    /// Files the hand and the home, so that every chunk and zone is in its class.
+    /// Files the hands and the home, so that every chunk and zone is in its class.
     pub(super) fn settle(&mut self) {
-        self.put_back_hand();
+        self.put_back_hands();
         self.leave_home();
     }
 
@@ -203,17 +204,28 @@ impl<M: FrameMemory> FrameAllocator<M> {
             let record = zone_at(&mut self.memory, page);
             let chunk = chunk_index(number >> CHUNK_SHIFT);
             let index = number as usize % UNITS;
-            let (unit, one, length) = if record.free[chunk] == WHOLE {
-                (record.chunks.unit(chunk), index == 0, UNITS - index)
+            let whole = record.class[chunk] == WHOLE;
+            let (unit, length) = if whole {
+                (record.chunks.unit(chunk), UNITS - index)
             } else {
-                let field = record.field_place(chunk).field(&mut self.memory);
-                (field.unit(index), true, field.run(index))
+                let line = record.line(chunk);
+                let field = field_at(&mut self.memory, line);
+                (field.unit(index), field.run(index))
             };
             limit = number + length as u64;
+            // The last unit that is aside is the first one of a block if a later one follows.
+            let leads = unit == Unit::Aside && self.is_later(limit);
             match unit {
                 Unit::Free => return Stretch { what: Use::Free, end: limit },
-                Unit::First if one => return Stretch { what: Use::First, end: number + 1 },
-                Unit::First | Unit::Later => return Stretch { what: Use::Later, end: limit },
+                Unit::Later => return Stretch { what: Use::Later, end: limit },
+                Unit::Single | Unit::Aside if whole && index != 0 && (leads || unit == Unit::Single) => {
+                    return Stretch { what: Use::Later, end: limit };
+                }
+                Unit::Single => return Stretch { what: Use::First, end: number + 1 },
+                Unit::Aside if leads && (whole || length == 1) => {
+                    return Stretch { what: Use::First, end: number + 1 };
+                }
+                Unit::Aside if leads => limit -= 1,
                 Unit::Aside => {}
             }
         }
@@ -234,13 +246,22 @@ impl<M: FrameMemory> FrameAllocator<M> {
 
     fn is_split(&mut self, chunk: u64) -> bool {
         self.zone_page(chunk >> (ZONE_SHIFT - CHUNK_SHIFT))
-            .is_some_and(|page| zone_at(&mut self.memory, page).free[chunk_index(chunk)] != WHOLE)
+            .is_some_and(|page| zone_at(&mut self.memory, page).class[chunk_index(chunk)] != WHOLE)
     }
 
     /// Whether the frame belongs to the block of the frame before it.
     #[cold]
-    pub(super) fn goes_on(&mut self, number: u64) -> bool {
-        self.stretch(number).what == Use::Later
+    pub(super) fn is_later(&mut self, number: u64) -> bool {
+        let Some(page) = self.zone_page(number >> ZONE_SHIFT) else { return false };
+        let record = zone_at(&mut self.memory, page);
+        let chunk = chunk_index(number >> CHUNK_SHIFT);
+        let unit = if record.class[chunk] == WHOLE {
+            record.chunks.unit(chunk)
+        } else {
+            let line = record.line(chunk);
+            field_at(&mut self.memory, line).unit(number as usize % UNITS)
+        };
+        unit == Unit::Later
     }
 
     /// The end of the block whose first frame is `first`.
@@ -328,77 +349,80 @@ impl<M: FrameMemory> FrameAllocator<M> {
         None
     }
 
-    /// Makes `numbers` one block, free, or reserved. The hand and the home are filed; the zones get touched.
-    fn paint(&mut self, numbers: Range<u64>, unit: Unit) {
+    /// Makes `numbers` what `paint` says. The hands and the home are filed; the zones get touched.
+    fn paint(&mut self, numbers: Range<u64>, paint: Paint) {
         for zone in numbers.start >> ZONE_SHIFT..=(numbers.end - 1) >> ZONE_SHIFT {
             self.touched(zone);
         }
-        self.paint_touched(numbers, unit);
+        self.paint_touched(numbers, paint);
     }
 
     /// The same for the touched ones of the zones.
-    fn paint_touched(&mut self, numbers: Range<u64>, mut unit: Unit) {
+    fn paint_touched(&mut self, numbers: Range<u64>, mut paint: Paint) {
         for zone in numbers.start >> ZONE_SHIFT..=(numbers.end - 1) >> ZONE_SHIFT {
+            let end = numbers.end.min((zone + 1) << ZONE_SHIFT);
+            let (piece, rest) = pieces(paint, end == numbers.end);
             if let Some(page) = self.zone_page(zone) {
-                let part = numbers.start.max(zone << ZONE_SHIFT)..numbers.end.min((zone + 1) << ZONE_SHIFT);
-                self.paint_zone(page, part, unit);
+                self.paint_zone(page, numbers.start.max(zone << ZONE_SHIFT)..end, piece);
                 self.refile(page);
             }
-            if unit == Unit::First {
-                unit = Unit::Later;
-            }
+            paint = rest;
         }
     }
 
     /// The same inside one zone, which the caller files again.
-    pub(super) fn paint_zone(&mut self, page: OwnedFrame, numbers: Range<u64>, mut unit: Unit) {
+    pub(super) fn paint_zone(&mut self, page: OwnedFrame, numbers: Range<u64>, mut paint: Paint) {
         let mut at = numbers.start;
         while at < numbers.end {
-            let chunk = at >> CHUNK_SHIFT;
-            let chunk_end = (chunk + 1) << CHUNK_SHIFT;
-            let whole_end = numbers.end & !(UNITS as u64 - 1);
-            if at.is_multiple_of(UNITS as u64) && chunk_end <= whole_end {
-                self.paint_wholes(page, chunk_index(chunk), ((whole_end - at) >> CHUNK_SHIFT) as usize, unit);
-                at = whole_end;
-            } else {
-                let end = numbers.end.min(chunk_end);
-                self.paint_frames(page, chunk_index(chunk), at as usize % UNITS, (end - at) as usize, unit);
-                at = end;
+            let (chunk, index) = (chunk_index(at >> CHUNK_SHIFT), at as usize % UNITS);
+            let wholes = if index == 0 { (numbers.end - at) >> CHUNK_SHIFT } else { 0 };
+            let end = match wholes {
+                0 => numbers.end.min(((at >> CHUNK_SHIFT) + 1) << CHUNK_SHIFT),
+                _ => at + (wholes << CHUNK_SHIFT),
+            };
+            let (piece, rest) = pieces(paint, end == numbers.end);
+            match wholes {
+                0 => self.paint_frames(page, chunk, index, (end - at) as usize, piece),
+                _ => self.paint_wholes(page, chunk, wholes as usize, piece),
             }
-            if unit == Unit::First {
-                unit = Unit::Later;
-            }
+            (at, paint) = (end, rest);
         }
     }
 
     /// Paints `count` chunks from `index` on as wholes.
-    fn paint_wholes(&mut self, page: OwnedFrame, index: usize, count: usize, unit: Unit) {
+    fn paint_wholes(&mut self, page: OwnedFrame, index: usize, count: usize, paint: Paint) {
         let record = zone_at(&mut self.memory, page);
         for chunk in index..(index + count).min(UNITS) {
-            if record.free[chunk] != WHOLE {
-                record.refile(chunk, 0);
-                record.free[chunk] = WHOLE;
+            if record.class[chunk] != WHOLE {
+                record.refile(chunk, WHOLE);
             }
         }
-        record.chunks.paint(index, count, unit);
+        record.chunks.paint(index, count, paint);
     }
 
     /// Paints frames of one chunk, which gets a field of its own unless it is free as a whole then.
-    fn paint_frames(&mut self, page: OwnedFrame, chunk: usize, start: usize, count: usize, unit: Unit) {
+    fn paint_frames(&mut self, page: OwnedFrame, chunk: usize, start: usize, count: usize, paint: Paint) {
         let record = zone_at(&mut self.memory, page);
-        let place = match record.free[chunk % UNITS] {
+        let line = match record.class[chunk % UNITS] {
             WHOLE => self.split(page, chunk, 0),
-            _ => record.field_place(chunk),
+            _ => record.line(chunk),
         };
-        let field = place.field(&mut self.memory);
-        field.paint(start, count, unit);
-        let (free, class) = (field.free_units(), field.class());
-        let record = zone_at(&mut self.memory, page);
+        let field = field_at(&mut self.memory, line);
+        field.paint(start, count, paint);
+        let class = field.class();
         if class > TOP {
-            self.paint_wholes(page, chunk, 1, Unit::Free);
+            self.paint_wholes(page, chunk, 1, Paint::Free);
         } else {
-            record.free[chunk % UNITS] = free;
-            record.refile(chunk, class);
+            zone_at(&mut self.memory, page).refile(chunk, class);
         }
+    }
+}
+
+/// How a piece of a range is painted, and what follows it, depending on whether it is the last piece.
+const fn pieces(paint: Paint, last: bool) -> (Paint, Paint) {
+    match paint {
+        Paint::Block if last => (Paint::Block, Paint::Rest),
+        Paint::Block | Paint::Front => (Paint::Front, Paint::Rest),
+        same => (same, same),
     }
 }

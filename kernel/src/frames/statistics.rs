@@ -3,7 +3,7 @@
 use super::field::{TOP, UNITS};
 use super::memory::FrameMemory;
 use super::ranges::Use;
-use super::zone::{WHOLE, ZONE_SHIFT, zone_at};
+use super::zone::{WHOLE, ZONE_SHIFT, field_at, zone_at};
 use super::{FrameAllocator, Order};
 
 /// Counts in frames, except where a name says otherwise. `free + allocated + reserved = total`.
@@ -54,9 +54,10 @@ impl<M: FrameMemory> FrameAllocator<M> {
                 }
                 for chunk in 0..UNITS {
                     let record = zone_at(&mut self.memory, place.page);
-                    if record.free[chunk] != WHOLE {
+                    if record.class[chunk] != WHOLE {
                         let mut frames = [0; TOP as usize + 1];
-                        record.field_place(chunk).field(&mut self.memory).tally(&mut frames);
+                        let line = record.line(chunk);
+                        field_at(&mut self.memory, line).tally(&mut frames);
                         for (sum, count) in free_blocks.iter_mut().zip(frames) {
                             *sum += count;
                         }

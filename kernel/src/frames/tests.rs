@@ -16,7 +16,7 @@ struct Arena {
 
 impl FrameMemory for Arena {
     fn page(&mut self, frame: OwnedFrame) -> &mut PageWords {
-        let number = frame.frame().number();
+        let number = frame.number();
         self.pages.entry(number).or_insert_with(|| {
             let mut word = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
             Box::new(core::array::from_fn(|_| {
@@ -439,7 +439,11 @@ impl Pair {
         let mut at = 0;
         while at < 1 << 24 {
             let real = self.real.stretch(at);
-            let (start, end, state) = self.model.at(at);
+            let (start, mut end, state) = self.model.at(at);
+            // The model keeps apart what was reserved in two steps.
+            while state == State::Reserved && self.model.at(end).2 == state {
+                end = self.model.at(end).1;
+            }
             let (what, length) = match state {
                 State::Foreign => (Use::Foreign, end - at),
                 State::Free => (Use::Free, end - at),

@@ -3,8 +3,8 @@
 //! A zone's page is filled in when the zone is first touched, a chunk's field when the chunk is first split. Until
 //! then the bytes there are whatever the RAM held, and nothing reads them.
 
-use super::field::{Field, UNITS, Unit};
-use super::memory::{FrameMemory, OwnedFrame};
+use super::field::{Field, UNITS};
+use super::memory::{FrameMemory, OwnedFrame, OwnedLine};
 use shared_abi::addr::PAGE;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -14,11 +14,11 @@ pub(super) const CHUNK_SHIFT: u32 = 9;
 /// log2 of the frames in a zone.
 pub(super) const ZONE_SHIFT: u32 = 18;
 
-/// log2 of the chunks whose fields share a page.
-pub(super) const FIELDS_SHIFT: u32 = 5;
+/// log2 of the chunks whose fields share a page: a field is a line.
+pub(super) const FIELDS_SHIFT: u32 = OwnedLine::SHIFT;
 
-/// `Zone::free` of a chunk that has no field of its own.
-pub(super) const WHOLE: u16 = u16::MAX;
+/// The class of a chunk that is not split, so has no field of its own.
+pub(super) const WHOLE: u8 = u8::MAX - 1;
 
 /// The class of what is checked out: larger than any, so nothing refiles it.
 pub(super) const OUT: u8 = u8::MAX;
@@ -48,19 +48,15 @@ pub(super) struct Link {
 pub(super) struct Zone {
     /// The zone's number: its first frame's, shifted.
     pub number: u64,
-    /// Frame number of the first page of chunk fields of the bank that the zone is in.
-    pub fields: u64,
-    /// The chunk whose field is the first in that page.
-    pub first_chunk: u64,
+    /// What to add to a chunk's number for the line of its field, see [`origin`].
+    pub origin: u64,
     /// Bit `c`: there are members of class `c`.
     pub classes: u64,
     /// The lists that the zone is in.
     pub links: [Link; 2],
     /// The chunks: free, allocated as wholes, or aside.
     pub chunks: Field,
-    /// Free frames of each split chunk, `WHOLE` for the others; out of date for the chunk in hand.
-    pub free: [u16; UNITS],
-    /// The class of each split chunk.
+    /// The class of each chunk: 0 to 9 if it is split, `OUT` for the one in hand, else `WHOLE`.
     pub class: [u8; UNITS],
     /// `members[c - 1]`: the split chunks of class `c`.
     members: [[u64; UNITS / 64]; SPLIT_CLASSES],
@@ -68,16 +64,9 @@ pub(super) struct Zone {
 }
 
 /// Words left in the page.
-const UNUSED: usize = 512 - (4 + 2 * 3 + 16 + 128 + 64 + 8 * SPLIT_CLASSES);
+const UNUSED: usize = 512 - (3 + 2 * 3 + 16 + 64 + 8 * SPLIT_CLASSES);
 
 const _: () = assert!(size_of::<Zone>() == PAGE as usize);
-
-/// A page of chunk fields.
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct Fields([Field; 1 << FIELDS_SHIFT]);
-
-const _: () = assert!(size_of::<Fields>() == PAGE as usize);
 
 /// The zone whose page is `page`.
 #[inline(always)]
@@ -85,51 +74,44 @@ pub(super) fn zone_at<M: FrameMemory>(memory: &mut M, page: OwnedFrame) -> &mut 
     zerocopy::transmute_mut!(memory.page(page))
 }
 
-/// Where a chunk's field lies.
-#[derive(Clone, Copy)]
-pub(super) struct FieldPlace {
-    page: OwnedFrame,
-    slot: u8,
+/// What to add to a chunk's number (modulo 2⁶⁴) for the line of its field, if that of `first_chunk` is the first of
+/// page `page`.
+pub(super) const fn origin(page: u64, first_chunk: u64) -> u64 {
+    (page << OwnedLine::SHIFT).wrapping_sub(first_chunk)
 }
 
-impl FieldPlace {
-    /// The place `index` fields behind the first one of the page with number `fields`.
-    #[inline(always)]
-    pub fn new(fields: u64, index: u64) -> Self {
-        let slots = 1 << FIELDS_SHIFT;
-        Self { page: OwnedFrame::new(fields + index / slots), slot: (index % slots) as u8 }
-    }
+/// The line of the chunk's field, by the origin of its zone. Only split chunks have one.
+#[inline(always)]
+pub(super) const fn field_line(origin: u64, chunk: u64) -> OwnedLine {
+    OwnedLine::new(origin.wrapping_add(chunk))
+}
 
-    /// The field there.
-    #[inline(always)]
-    pub fn field<M: FrameMemory>(self, memory: &mut M) -> &mut Field {
-        let fields: &mut Fields = zerocopy::transmute_mut!(memory.page(self.page));
-        &mut fields.0[self.slot as usize % (1 << FIELDS_SHIFT)]
-    }
+/// The field in a line.
+#[inline(always)]
+pub(super) fn field_at<M: FrameMemory>(memory: &mut M, line: OwnedLine) -> &mut Field {
+    zerocopy::transmute_mut!(memory.line(line))
 }
 
 impl Zone {
     /// Makes the page that of a zone in which no chunk is ours.
-    pub fn clear(&mut self, number: u64, fields: u64, first_chunk: u64) {
+    pub fn clear(&mut self, number: u64, origin: u64) {
         const NO_LINK: Link = Link { previous: 0, next: 0, class: 0 };
         self.number = number;
-        self.fields = fields;
-        self.first_chunk = first_chunk;
+        self.origin = origin;
         self.classes = 0;
         self.links = [NO_LINK; 2];
-        self.chunks = Field::filled(Unit::Aside);
-        self.free.fill(WHOLE);
+        self.chunks = Field::ASIDE;
+        self.class.fill(WHOLE);
         self.members.as_flattened_mut().fill(0);
     }
 
-    /// Where the field of the zone's chunk `index` lies. Only split chunks have one.
+    /// The line of the field of the zone's chunk `index`.
     #[inline(always)]
-    pub fn field_place(&self, index: usize) -> FieldPlace {
-        let chunk = (self.number << (ZONE_SHIFT - CHUNK_SHIFT)) + index as u64;
-        FieldPlace::new(self.fields, chunk.wrapping_sub(self.first_chunk))
+    pub fn line(&self, index: usize) -> OwnedLine {
+        field_line(self.origin, (self.number << (ZONE_SHIFT - CHUNK_SHIFT)) + index as u64)
     }
 
-    /// Files the split chunk `index` under `class`; 0 takes it out.
+    /// Files the chunk `index` under `class`, out of the one that it is in.
     pub fn refile(&mut self, index: usize, class: u8) {
         let old = core::mem::replace(&mut self.class[index % UNITS], class);
         let (word, bit) = (index / 64 % (UNITS / 64), 1 << (index % 64));
@@ -143,12 +125,6 @@ impl Zone {
             members[word] |= bit;
             self.classes |= 1 << class;
         }
-    }
-
-    /// Gives the chunk `index`, which has just been split, its first class: what stood there is not read.
-    pub fn file_new(&mut self, index: usize, class: u8) {
-        self.class[index % UNITS] = 0;
-        self.refile(index, class);
     }
 
     /// A split chunk of the least class that is at least `class`.
@@ -197,7 +173,7 @@ impl Shelf {
         }
         let mut link = Link { previous: 0, next: 0, class: u64::from(class) };
         if let Some(head) = Self::head(&mut self.heads[which], link.class) {
-            let number = page.frame().number();
+            let number = page.number();
             link.next = core::mem::replace(head, number);
             if link.next != 0 {
                 zone_at(memory, OwnedFrame::new(link.next)).links[which].previous = number;
