@@ -173,6 +173,38 @@ flags! {
     }
 }
 
+flags! {
+    /// Features that the processor has and that EL1 may not use: firmware, or the level it left, keeps them.
+    ClosedFeatures {
+        /// Scalable vectors.
+        SVE = 0;
+        /// Scalable matrices.
+        SME = 1;
+        /// Pointer authentication.
+        POINTER_AUTHENTICATION = 2;
+        /// Memory tagging.
+        MEMORY_TAGGING = 3;
+        /// Performance monitors.
+        PERFORMANCE_MONITORS = 4;
+        /// Activity monitors.
+        ACTIVITY_MONITORS = 5;
+        /// Statistical profiling.
+        STATISTICAL_PROFILING = 6;
+        /// The trace unit's system registers.
+        TRACE = 7;
+        /// The trace buffer.
+        TRACE_BUFFER = 8;
+        /// Branch records.
+        BRANCH_RECORDS = 9;
+        /// Breakpoints, watchpoints and the debug channel.
+        DEBUG = 10;
+        /// The GIC's system registers.
+        INTERRUPT_CONTROLLER = 11;
+        /// The physical counter and timer.
+        PHYSICAL_TIMER = 12;
+    }
+}
+
 record! {
     /// What the machine is and how it was found.
     Platform in PLATFORM, 72 bytes {
@@ -192,8 +224,10 @@ record! {
         tree_source: TreeSource,
         /// The resident routine that secondary processors enter; 0 if there is none.
         phys_secondary_entry: u64,
-        /// Features that the ID registers show and that are closed to EL1: bits whose meaning the contract states.
-        closed_features: u64,
+        /// Features that the ID registers show and that are closed to EL1.
+        closed_features: ClosedFeatures,
+        /// 0.
+        reserved: u32,
         /// What is special.
         flags: PlatformFlags,
         /// Bits of a physical address that the processor has, at most 48.

@@ -37,8 +37,8 @@ pub use error::BootInfoError;
 pub use history::{Entropy, EntropySources, Log, Stage};
 pub use kernel::{Extent, Kernel, KernelFlags, Origin, Symbols};
 pub use machine::{
-    Conduit, Console, Cpu, CpuFlags, DeviceTree, EnableMethod, ExitMethod, FirmwareImage, Platform,
-    PlatformFlags, TreeSource,
+    ClosedFeatures, Conduit, Console, Cpu, CpuFlags, DeviceTree, EnableMethod, ExitMethod, FirmwareImage,
+    Platform, PlatformFlags, TreeSource,
 };
 pub use memory::{MemoryRegion, Untyped, Untypeds};
 pub use payload::{Initrd, Module, ModuleFlags};

@@ -132,7 +132,8 @@ fn write_sample(writer: &mut BootInfoWriter<'_>) -> Result<(), WriteError> {
         exit: ExitMethod::SEMIHOSTING,
         tree_source: TreeSource::FIRMWARE,
         phys_secondary_entry: 0,
-        closed_features: 0,
+        closed_features: ClosedFeatures::empty(),
+        reserved: 0,
         flags: PlatformFlags::empty(),
         phys_address_bits: 40,
         model,
@@ -170,7 +171,7 @@ fn sample() -> Vec<u8> {
     let mut writer = BootInfoWriter::new(&mut buffer);
     write_sample(&mut writer).unwrap();
     let length = writer.finish(crc32c).unwrap();
-    assert!(buffer[length..0x3000].iter().all(|&byte| byte == 0xEE), "written past the end");
+    assert!(buffer[length..0x2E00].iter().all(|&byte| byte == 0xEE), "written past the end");
     buffer.truncate(length);
     buffer
 }
@@ -692,12 +693,45 @@ fn a_writer_without_room_says_so_and_never_writes_past_its_buffer() {
     for capacity in (0..whole * 4).step_by(40) {
         let mut buffer = vec![0xEE; capacity + 16];
         let mut writer = BootInfoWriter::new(&mut buffer[..capacity]);
-        let written = write_sample(&mut writer).and_then(|()| writer.finish(crc32c));
-        match written {
-            Ok(length) => assert!(BootInfo::decode(&buffer[..length]).is_ok()),
-            Err(error) => assert!(matches!(error, WriteError::Full { .. }), "{error:?} in {capacity}"),
+        match write_sample(&mut writer) {
+            // What was written can be closed.
+            Ok(()) => {
+                let length = writer.finish(crc32c).unwrap();
+                assert!(BootInfo::decode(&buffer[..length]).is_ok());
+            }
+            Err(error) => {
+                assert!(matches!(error, WriteError::Full { .. }), "{error:?} in {capacity}");
+                let _ = writer.finish(crc32c);
+            }
         }
         assert!(buffer[capacity..].iter().all(|&byte| byte == 0xEE));
+    }
+}
+
+#[test]
+fn the_room_that_is_stated_is_enough() {
+    let blob = sample();
+    let tables: usize = directory(&blob)
+        .iter()
+        .filter(|entry| entry.id != TableId::STRINGS)
+        .map(|entry| (entry.count * entry.stride).next_multiple_of(8) as usize)
+        .sum();
+    let strings = directory(&blob)[entry_of(&blob, TableId::STRINGS)].count as usize;
+    let mut buffer = vec![0; BootInfoWriter::OVERHEAD + tables + strings];
+    let mut writer = BootInfoWriter::with_string_room(&mut buffer, strings);
+    write_sample(&mut writer).unwrap();
+    let length = writer.finish(crc32c).unwrap();
+    assert_eq!(buffer[..length], blob);
+}
+
+#[test]
+fn every_register_of_the_contract_has_an_id() {
+    let ids: Vec<&str> = (0..0x1_0000).filter_map(|id| RegisterId(id).name()).collect();
+    for (register, _) in crate::contract::registers::EntryRegisters::ABI_1.each() {
+        assert!(ids.contains(&register.name), "{}", register.name);
+    }
+    for name in ["TTBR0_EL1", "TTBR1_EL1", "VBAR_EL1", "DAIF"] {
+        assert!(ids.contains(&name));
     }
 }
 
@@ -756,6 +790,10 @@ fn codes_and_lines_are_stable() {
         WriteError::Closed { table },
     ] {
         lines.push(format!("E{:04}: {error}", error.code()));
+    }
+    let documented = include_str!("../../../docs/errors.md");
+    for line in lines.iter().filter(|line| !line.starts_with("E0623")) {
+        assert!(documented.contains(&format!("| {} |", &line[..5])), "{line}");
     }
     let golden = "\
 E0601: BootInfo: only 0x10 bytes of it are there

@@ -1,12 +1,13 @@
 //! Writing a `BootInfo`: records go straight to their place.
 //!
 //! ```text
-//! buffer  | header | tables →      …      | strings →   …      |
-//!         0        40              tables_end  ^strings_start   end
+//! buffer  | header | tables →     …      | strings →   …      | as much as a directory takes |
+//!         0        40              tables_end  ^strings_start
 //! ```
 //!
-//! Tables grow from the front. Strings, which any record may name at any time, grow in the buffer's last quarter
-//! and are moved down behind the last table at the end; the directory follows them. The buffer's old contents do
+//! Tables grow from the front. Strings, which any record may name at any time, grow in room of their own and are
+//! moved down behind the last table at the end; the directory follows them, so that closing a blob never lacks
+//! room. The buffer's old contents do
 //! not matter. Nothing is judged: [`BootInfo::decode`](super::BootInfo::decode) does that.
 
 use core::fmt;
@@ -23,6 +24,9 @@ use crate::crc32c::Crc32c;
 
 /// Most tables that the writer writes: one of each.
 const TABLES: usize = TableId::KNOWN_END - 1;
+
+/// Bytes of the largest directory.
+const DIRECTORY: usize = TABLES * size_of::<DirectoryEntry>();
 
 /// A `BootInfo` that cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +82,7 @@ pub struct BootInfoWriter<'a> {
     tables_end: usize,
     strings_start: usize,
     strings_end: usize,
+    strings_limit: usize,
     /// The table that is being written; none has the id 0.
     open: DirectoryEntry,
     /// Most records, or bytes, that it may have.
@@ -90,17 +95,31 @@ pub struct BootInfoWriter<'a> {
 }
 
 impl<'a> BootInfoWriter<'a> {
-    /// Begins a blob at the start of `buffer`, of which at most [`BOOT_INFO_MAX`] bytes are used. It is written
-    /// fastest where it begins at a multiple of 8.
+    /// Bytes that a blob takes beside its tables and strings, at most.
+    pub const OVERHEAD: usize = size_of::<Header>() + DIRECTORY + 2 * ALIGNMENT as usize;
+
+    /// Begins a blob at the start of `buffer`, of which at most [`BOOT_INFO_MAX`] bytes are used, a quarter of
+    /// them for strings.
     pub fn new(buffer: &'a mut [u8]) -> Self {
+        let capacity = buffer.len().min(BOOT_INFO_MAX);
+        Self::with_string_room(buffer, capacity.saturating_sub(DIRECTORY) / 4)
+    }
+
+    /// Begins a blob at the start of `buffer`, with room for strings of so many bytes, each one's NUL counted. It is
+    /// written fastest where it begins at a multiple of 8.
+    ///
+    /// A buffer of [`OVERHEAD`](Self::OVERHEAD), the room, and every table's bytes rounded up to 8 is enough.
+    pub fn with_string_room(buffer: &'a mut [u8], room: usize) -> Self {
         let capacity = buffer.len().min(BOOT_INFO_MAX) & !(ALIGNMENT as usize - 1);
         let buffer = buffer.split_at_mut(capacity).0;
-        let strings_start = (capacity / 4 * 3) & !(ALIGNMENT as usize - 1);
+        let strings_limit = capacity.saturating_sub(DIRECTORY);
+        let strings_start = strings_limit.saturating_sub(room) & !(ALIGNMENT as usize - 1);
         Self {
             buffer,
             tables_end: size_of::<Header>(),
             strings_start,
             strings_end: strings_start,
+            strings_limit,
             open: DirectoryEntry::default(),
             limit: 0,
             begun: 0,
@@ -193,7 +212,7 @@ impl<'a> BootInfoWriter<'a> {
         if offset + text.len() >= limit {
             return Err(WriteError::Limit { table: TableId::STRINGS });
         }
-        let room = self.buffer.get_mut(self.strings_end..).unwrap_or_default();
+        let room = self.buffer.get_mut(self.strings_end..self.strings_limit).unwrap_or_default();
         let (place, after) = room.split_at_mut_checked(text.len()).ok_or(full)?;
         let nul = after.first_mut().ok_or(full)?;
         place.copy_from_slice(text.as_bytes());

@@ -468,6 +468,42 @@ mod tests {
         }
     }
 
+    #[test]
+    fn codes_and_lines_are_stable() {
+        let errors = [
+            HeaderError::Short { length: 0x10 },
+            HeaderError::Magic { found: 0x1234 },
+            HeaderError::Version { found: 2 },
+            HeaderError::Size { found: 0x88 },
+            HeaderError::Checksum { stored: 1, computed: 2 },
+            HeaderError::LinuxHeader { code: 0x91, magic: 7 },
+            HeaderError::ImageSize { linux: 8, ours: 0x10 },
+            HeaderError::LoaderLength { length: 0x2000, image: 0x1000 },
+            HeaderError::TableOffset { offset: 4, image: 0x1000 },
+            HeaderError::BootFlags { found: 4 },
+            HeaderError::LogLevel { found: 3 },
+        ];
+        let lines: Vec<String> =
+            errors.iter().map(|error| format!("E{:04}: {error}", error.code())).collect();
+        let documented = include_str!("../../../docs/errors.md");
+        for error in errors {
+            assert!(documented.contains(&format!("| E{:04} |", error.code())), "{error}");
+        }
+        let golden = "\
+E0101: the image holds 0x10 bytes, the header page alone 0x1000
+E0102: no Handoff image: its magic is 0x0000000000001234
+E0103: the image has version 0x2, this reader 0x1
+E0104: the image's header has 0x88 bytes, not 0x80
+E0105: the image's header is damaged: checksum 0x00000002, stored 0x00000001
+E0106: the image's Linux header does not start the loader: code 0x0000000000000091, magic 0x00000007
+E0107: the image's size is 0x10, in the Linux header 0x8, at most 0x1000000000
+E0108: the loader of 0x2000 bytes does not fit the image of 0x1000
+E0109: the payload table cannot lie at 0x4 of the image of 0x1000 bytes
+E0110: the image's boot flags 0x4 are not all known
+E0111: the image's log level 0x3 is not known";
+        assert_eq!(lines.join("\n"), golden);
+    }
+
     proptest! {
         #[test]
         fn headers_round_trip(

@@ -184,6 +184,10 @@ fn codes_and_lines_are_stable() {
         NoteError::ContiguousAlignment { asked: 3 },
     ];
     let lines: Vec<String> = errors.iter().map(|error| format!("E{:04}: {error}", error.code())).collect();
+    let documented = include_str!("../../../docs/errors.md");
+    for error in errors {
+        assert!(documented.contains(&format!("| E{:04} |", error.code())), "{error}");
+    }
     let golden = "\
 E0301: the kernel has no Handoff note (PT_NOTE, name Handoff, type 1)
 E0302: the kernel has more than one Handoff note

@@ -291,6 +291,60 @@ fn opening_reads_no_byte_of_the_payload() {
     assert!(open(&image_of(&good()), bounded).is_ok());
 }
 
+#[test]
+fn codes_and_lines_are_stable() {
+    let kind = Kind::MODULE;
+    let errors = [
+        PayloadError::Truncated { expected: 0x2000, length: 0x1000 },
+        PayloadError::TableBounds { offset: 0x100, image: 0x80 },
+        PayloadError::TableMagic { offset: 0x100, found: 0x1234 },
+        PayloadError::TableVersion { found: 2 },
+        PayloadError::TableRecords { header: 7, stride: 9 },
+        PayloadError::TableCount { found: 65 },
+        PayloadError::TableChecksum { stored: 1, computed: 2 },
+        PayloadError::TableImageSize { table: 1, header: 2 },
+        PayloadError::EndMarker { image: 0x7100 },
+        PayloadError::UnknownKind { index: 3, kind: 99 },
+        PayloadError::Protocol { index: 0, protocol: 9 },
+        PayloadError::DigestKind { index: 1, kind: 2 },
+        PayloadError::Name { index: 1 },
+        PayloadError::Empty { index: 1, kind },
+        PayloadError::Unaligned { index: 1, offset: 0x5008, alignment: 0x1000 },
+        PayloadError::Twice { index: 1, kind: Kind(99) },
+        PayloadError::EntryBounds { index: 1, offset: 0x5000, length: 0x10, limit: 0x4000 },
+        PayloadError::EntryOverlap { index: 1, offset: 0x5000, length: 0x10, free: 0x6000 },
+        PayloadError::NoKernel,
+        PayloadError::Digest { kind, offset: 0x5000, stored: 1, computed: 2 },
+    ];
+    let lines: Vec<String> = errors.iter().map(|error| format!("E{:04}: {error}", error.code())).collect();
+    let documented = include_str!("../../../../docs/errors.md");
+    for error in errors {
+        assert!(documented.contains(&format!("| E{:04} |", error.code())), "{error}");
+    }
+    let golden = "\
+E0120: the image is cut short: 0x1000 of 0x2000 bytes are there
+E0121: the payload table at 0x100 reaches past the image of 0x80 bytes
+E0122: no payload table at 0x100: its magic is 0x0000000000001234
+E0123: the payload table has version 0x2, this reader 0x1
+E0124: the payload table's header of 0x7 or entries of 0x9 bytes cannot be
+E0125: the payload table has 0x41 entries, at most 0x40 are served
+E0126: the payload table is damaged: checksum 0x00000002, stored 0x00000001
+E0127: the payload table is of an image of 0x1 bytes, the header of 0x2
+E0128: the image is cut short: no end marker closes its 0x7100 bytes
+E0130: payload entry 3 must be understood, but its kind 0x63 is not known
+E0131: payload entry 0 asks for the protocol 0x9, only 0x0 is served
+E0132: payload entry 1 has a digest of the unknown kind 0x2
+E0133: payload entry 1 has a name that is not UTF-8 filled up with NULs
+E0134: payload entry 1, a module, is empty
+E0135: payload entry 1 begins at 0x5008, no multiple of 0x1000
+E0136: payload entry 1 is a second unknown kind 99
+E0137: payload entry 1 of 0x10 bytes at 0x5000 reaches past 0x4000
+E0138: payload entry 1 of 0x10 bytes at 0x5000 overlaps what lies before 0x6000
+E0139: the image holds no kernel
+E0140: the module at 0x5000 of the image is damaged: digest 0x00000002, stored 0x00000001";
+    assert_eq!(lines.join("\n"), golden);
+}
+
 proptest! {
     #[test]
     fn hostile_tables_end_in_a_value_and_what_opens_is_in_bounds(
