@@ -1,0 +1,153 @@
+//! Names for addresses: which part of the address space one lies in.
+//!
+//! Parts lie inside of parts (the guard in the handoff window, the text in the kernel): the narrowest names the
+//! address. The null page, user space and addresses that neither half translates have names without being listed.
+
+use core::fmt;
+
+use shared_abi::addr::{PAGE, VirtAddr, VirtRange};
+use shared_abi::boot_info::{BootInfo, Origin, WindowId};
+use shared_abi::rights::Rights;
+
+/// Most regions that a map holds.
+pub const REGIONS: usize = 32;
+
+/// A named part of the address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// What reports call it.
+    pub name: &'static str,
+    /// Its addresses.
+    pub range: VirtRange,
+    /// Whether it is a stack: backtraces read stacks and nothing else.
+    pub is_stack: bool,
+}
+
+/// The named parts.
+#[derive(Clone, Debug)]
+pub struct RegionMap {
+    regions: [Region; REGIONS],
+    count: usize,
+}
+
+/// Where an address lies. Its `Display` is `kernel text+0x1c`, `the null page+0x8`, `no known region`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a named region, that many bytes from its start.
+    Region(&'static str, u64),
+    /// In the high half, in no region.
+    Unknown,
+    /// An address that neither half translates.
+    NotCanonical,
+}
+
+impl RegionMap {
+    /// A map that knows only the null page and user space.
+    pub const fn new() -> Self {
+        Self { regions: [Region { name: "", range: VirtRange::EMPTY, is_stack: false }; REGIONS], count: 0 }
+    }
+
+    /// The regions that `info` tells of: the kernel's parts by their rights, stack, guard, console, windows and
+    /// direct map. A kernel adds its own as it makes them.
+    pub fn of_boot(info: &BootInfo<'_>) -> Self {
+        let mut map = Self::new();
+        let stack = info.boot_stack();
+        map.add("boot stack guard", stack.guard());
+        map.add_stack("boot stack", stack.range());
+        if let Some(console) = info.console()
+            && let Some(start) = VirtAddr::new(console.virt_base)
+            && let Some(range) = VirtRange::new(start, console.length)
+        {
+            map.add("console", range);
+        }
+        for (name, id) in [
+            ("boot info", WindowId::BOOT_INFO),
+            ("resident loader", WindowId::LOADER),
+            ("handoff window", WindowId::HANDOFF),
+            ("heap", WindowId::HEAP),
+        ] {
+            if let Some(range) = info.window(id) {
+                map.add(name, range);
+            }
+        }
+        map.add("direct map", info.direct_map().range());
+        map.add("kernel", info.kernel().range());
+        for extent in info.extents() {
+            let name = match (extent.rights(), extent.origin) {
+                (Rights::ReadExecute, _) => "kernel text",
+                (Rights::ReadOnly, _) => "kernel read-only data",
+                (Rights::ReadWrite, Origin::ZEROED) => "kernel zeroed data",
+                (Rights::ReadWrite, _) => "kernel data",
+            };
+            map.add(name, extent.virt());
+        }
+        map
+    }
+
+    /// Names a range; one that follows a range of the same name becomes part of it. `false` if the map is full or
+    /// the range empty: the region is then part of what lies around it.
+    pub fn add(&mut self, name: &'static str, range: VirtRange) -> bool {
+        if range.is_empty() {
+            return false;
+        }
+        if let Some(last) = self.count.checked_sub(1).and_then(|last| self.regions.get_mut(last))
+            && last.name == name
+            && !last.is_stack
+            && last.range.end() == range.start().get()
+            && let Some(both) = VirtRange::from_bounds(last.range.start().get(), range.end())
+        {
+            last.range = both;
+            return true;
+        }
+        let Some(free) = self.regions.get_mut(self.count) else { return false };
+        *free = Region { name, range, is_stack: false };
+        self.count += 1;
+        true
+    }
+
+    /// Names a range that is a stack, mapped and readable as a whole, as [`add`](Self::add) does.
+    pub fn add_stack(&mut self, name: &'static str, range: VirtRange) -> bool {
+        let added = self.add(name, range);
+        if added && let Some(last) = self.count.checked_sub(1).and_then(|last| self.regions.get_mut(last)) {
+            last.is_stack = true;
+        }
+        added
+    }
+
+    /// The regions, in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &Region> {
+        self.regions.iter().take(self.count)
+    }
+
+    /// The narrowest region that holds `address`.
+    pub fn region_of(&self, address: VirtAddr) -> Option<&Region> {
+        self.iter().filter(|region| region.range.contains(address)).min_by_key(|region| region.range.len())
+    }
+
+    /// Where `address`, any number, lies.
+    pub fn place_of(&self, address: u64) -> Place {
+        let Some(canonical) = VirtAddr::new(address) else { return Place::NotCanonical };
+        match self.region_of(canonical) {
+            Some(region) => Place::Region(region.name, address - region.range.start().get()),
+            None if address < PAGE => Place::Region("the null page", address),
+            None if !canonical.is_high() => Place::Region("user space", address),
+            None => Place::Unknown,
+        }
+    }
+}
+
+impl Default for RegionMap {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Region(name, offset) => write!(f, "{name}+{offset:#x}"),
+            Self::Unknown => f.write_str("no known region"),
+            Self::NotCanonical => f.write_str("an address that is never translated"),
+        }
+    }
+}
