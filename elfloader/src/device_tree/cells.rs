@@ -1,25 +1,35 @@
 //! Numbers, ranges and text as property values hold them: big-endian cells of four bytes, strings ended by 0.
 
-use fdt::node::FdtNode;
+use fdt::node::{FdtNode, NodeProperty};
 use shared_abi::addr::{PhysAddr, PhysRange};
 
 use super::TreeError;
+use super::kind::Kind;
+use super::symbol::Symbol;
 
 /// A node and what it is called, for the errors about it.
 #[derive(Clone, Copy)]
 pub(super) struct Value<'s> {
     /// The node's name.
     pub node: &'s str,
-    /// The property's name.
-    pub property: &'static str,
+    /// The property.
+    pub symbol: Symbol,
     /// Its value.
     pub bytes: &'s [u8],
+}
+
+/// The properties of a node of the compacted tree; the library calls each by its symbol's letter.
+pub(super) fn values<'b, 's: 'b>(node: FdtNode<'b, 's>) -> impl Iterator<Item = Value<'s>> + 'b {
+    let name = Kind::of_copy(node.name).map_or("", |(_, name)| name);
+    node.properties().filter_map(move |NodeProperty { name: letter, value }| {
+        Some(Value { node: name, symbol: Symbol::of_letter(letter)?, bytes: value })
+    })
 }
 
 impl<'s> Value<'s> {
     /// The error that says that this value is malformed.
     pub fn malformed(&self) -> TreeError<'s> {
-        TreeError::Property { node: self.node, property: self.property, length: self.bytes.len() }
+        TreeError::Property { node: self.node, property: self.symbol.name(), length: self.bytes.len() }
     }
 
     /// One cell.
@@ -116,22 +126,22 @@ pub(super) struct Bus<'s> {
 }
 
 impl<'s> Bus<'s> {
+    /// A node that says nothing.
+    pub const DEFAULT: Self = Self { cells: Cells::DEFAULT, ranges: None };
+
     /// Reads a node's properties.
     pub fn of(node: FdtNode<'_, 's>) -> Result<Self, TreeError<'s>> {
-        let mut bus = Self { cells: Cells::DEFAULT, ranges: None };
-        for property in node.properties() {
-            bus.take(node.name, property.name, property.value)?;
-        }
+        let mut bus = Self::DEFAULT;
+        values(node).try_for_each(|value| bus.take(value))?;
         Ok(bus)
     }
 
     /// Takes in one property of the node, if it is about this; of several the last.
-    pub fn take(&mut self, node: &'s str, name: &str, bytes: &'s [u8]) -> Result<(), TreeError<'s>> {
-        let value = |property| Value { node, property, bytes };
-        match name {
-            "#address-cells" => self.cells.address = cell_count(value("#address-cells"))?,
-            "#size-cells" => self.cells.size = cell_count(value("#size-cells"))?,
-            "ranges" => self.ranges = Some(value("ranges")),
+    pub fn take(&mut self, value: Value<'s>) -> Result<(), TreeError<'s>> {
+        match value.symbol {
+            Symbol::ADDRESS_CELLS => self.cells.address = cell_count(value)?,
+            Symbol::SIZE_CELLS => self.cells.size = cell_count(value)?,
+            Symbol::RANGES => self.ranges = Some(value),
             _ => {}
         }
         Ok(())

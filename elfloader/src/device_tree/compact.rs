@@ -15,10 +15,12 @@
 use arrayvec::ArrayVec;
 
 use super::TreeError;
-use super::class::class_of;
+use super::class::{Class, before_zero, class_of};
 use super::header::Blocks;
-use super::symbol::{Symbol, SymbolSet, symbol};
-use super::writer::{Alias, Writer, token};
+use super::kind::{BUS, Kind};
+use super::symbol::Symbol;
+use super::writer::{Writer, token};
+use crate::platform::Gic;
 
 /// The deepest nesting of nodes, the root being 1.
 pub const DEPTH: usize = 32;
@@ -42,425 +44,364 @@ pub struct Survey {
     pub extent: usize,
     /// Random seeds, to be wiped where they lie.
     pub seeds: ArrayVec<Span, SEEDS>,
+    /// The interrupt controller's version, if it is a GIC.
+    pub gic: Option<Gic>,
 }
 
-/// What a node is to the pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Nothing below is read.
-    Ignored,
-    Root,
-    Memory,
-    Chosen,
-    Aliases,
-    ReservedMemory,
-    Reserved,
-    Cpus,
-    Cpu,
-    /// Not known before its properties are.
-    Device,
-}
-
-const CELLS: SymbolSet = SymbolSet::of(&[Symbol::ADDRESS_CELLS, Symbol::SIZE_CELLS]);
-const BUS: SymbolSet = CELLS.union(SymbolSet::of(&[Symbol::RANGES]));
-const MEMORY: SymbolSet = SymbolSet::of(&[Symbol::REG, Symbol::NUMA_NODE, Symbol::DEVICE_TYPE]);
-const DEVICE: SymbolSet = BUS.union(SymbolSet::of(&[
-    Symbol::COMPATIBLE,
-    Symbol::REG,
-    Symbol::METHOD,
-    Symbol::REG_SHIFT,
-    Symbol::REG_IO_WIDTH,
-    Symbol::REG_OFFSET,
-    Symbol::CLOCK_FREQUENCY,
-]));
-
-impl Kind {
-    /// The properties that are copied.
-    const fn keeps(self) -> SymbolSet {
-        match self {
-            Self::Ignored | Self::Aliases => SymbolSet::of(&[]),
-            Self::Root => CELLS.union(SymbolSet::of(&[Symbol::MODEL])),
-            Self::Memory => MEMORY,
-            Self::Chosen => SymbolSet::of(&[
-                Symbol::BOOTARGS,
-                Symbol::STDOUT_PATH,
-                Symbol::LINUX_STDOUT_PATH,
-                Symbol::INITRD_START,
-                Symbol::INITRD_END,
-                Symbol::RNG_SEED,
-                Symbol::KASLR_SEED,
-            ]),
-            Self::ReservedMemory | Self::Cpus => BUS,
-            Self::Reserved => SymbolSet::of(&[
-                Symbol::REG,
-                Symbol::SIZE,
-                Symbol::ALIGNMENT,
-                Symbol::ALLOC_RANGES,
-                Symbol::NO_MAP,
-                Symbol::REUSABLE,
-            ]),
-            Self::Cpu => SymbolSet::of(&[
-                Symbol::REG,
-                Symbol::STATUS,
-                Symbol::ENABLE_METHOD,
-                Symbol::RELEASE_ADDRESS,
-                Symbol::NUMA_NODE,
-            ]),
-            Self::Device => DEVICE,
-        }
-    }
-
-    /// What a child of this name is.
-    fn child(self, name: &[u8]) -> Self {
-        match self {
-            Self::Root => match base_name(name) {
-                b"memory" => Self::Memory,
-                b"chosen" => Self::Chosen,
-                b"aliases" => Self::Aliases,
-                b"reserved-memory" => Self::ReservedMemory,
-                b"cpus" => Self::Cpus,
-                _ => Self::Device,
-            },
-            Self::ReservedMemory => Self::Reserved,
-            Self::Cpus if base_name(name) == b"cpu" => Self::Cpu,
-            Self::Device => Self::Device,
-            _ => Self::Ignored,
-        }
-    }
-
-    /// Whether it is copied as it is read.
-    const fn is_copied_at_once(self) -> bool {
-        !matches!(self, Self::Ignored | Self::Aliases | Self::Device)
-    }
-}
-
-/// A node's name without its unit address.
-pub(super) fn base_name(name: &[u8]) -> &[u8] {
-    name.split(|byte| *byte == b'@').next().unwrap_or(name)
-}
-
-/// An open node.
+/// An open node whose properties are complete. Indices fit 32 bits, as a tree is at most [`super::LARGEST`].
 #[derive(Clone, Copy, Debug)]
 struct Node {
     kind: Kind,
     /// Whether the copy has its beginning, so that it needs its end.
     copied: bool,
-    /// Whether its properties may still come.
-    head: bool,
-    /// What a device turned out to be.
-    found: Kind,
-    /// Whether its `status` is absent or okay.
-    okay: bool,
     /// Index of the word where its name begins.
-    name: usize,
-    /// Length of its name in bytes.
-    name_length: usize,
+    name: u32,
     /// Index of the word where its properties begin.
-    properties: usize,
-    /// Where its copy begins.
-    copy: usize,
+    properties: u32,
 }
+
+/// A word as it stands in the structure block.
+type Word = [u8; 4];
+
+const PROP: Word = token::PROP.to_be_bytes();
+const END_NODE: Word = token::END_NODE.to_be_bytes();
+const NOP: Word = token::NOP.to_be_bytes();
 
 /// A property as it stands in the structure block.
+#[derive(Clone, Copy)]
 struct Property<'d> {
-    /// Index of its token's word.
-    word: usize,
-    /// Where its name is in the strings block.
-    name: usize,
-    value: &'d [u8],
+    /// Where its name is in the strings block: checked.
+    name: u32,
+    /// Its value's length in bytes; `words` holds it and what pads it.
+    length: u32,
+    words: &'d [Word],
 }
 
+impl<'d> Property<'d> {
+    fn value(&self) -> &'d [u8] {
+        self.words.as_flattened().get(..self.length as usize).unwrap_or_default()
+    }
+}
+
+/// The pass over one tree.
 pub(super) struct Pass<'d, 's> {
     blocks: Blocks<'d>,
-    /// The structure block as bytes.
-    bytes: &'d [u8],
+    /// What is left of the structure block.
+    rest: &'d [Word],
     writer: Writer<'s>,
+    /// The open nodes.
     nodes: ArrayVec<Node, DEPTH>,
-    /// Index of the next word.
-    next: usize,
     survey: Survey,
     stdout_path: &'d [u8],
     linux_stdout_path: &'d [u8],
-    /// Index of the word where the properties of `/aliases` begin.
-    aliases: Option<usize>,
+    /// Where the properties of `/aliases` begin.
+    aliases: &'d [Word],
 }
 
 impl<'d, 's> Pass<'d, 's> {
-    pub(super) fn new(blocks: Blocks<'d>, scratch: &'s mut [u8]) -> Result<Self, TreeError<'static>> {
-        Ok(Self {
-            bytes: blocks.words.as_flattened(),
-            writer: Writer::new(scratch, blocks.reservations)?,
+    pub(super) fn new(blocks: Blocks<'d>, scratch: &'s mut [u8]) -> Self {
+        Self {
+            rest: blocks.words,
+            writer: Writer::new(scratch, blocks.reservations),
             nodes: ArrayVec::new(),
-            next: 0,
-            survey: Survey { extent: blocks.extent, seeds: ArrayVec::new() },
+            survey: Survey { extent: blocks.extent, seeds: ArrayVec::new(), gic: None },
             stdout_path: &[],
             linux_stdout_path: &[],
-            aliases: None,
+            aliases: &[],
             blocks,
-        })
+        }
     }
 
     /// Goes through all tokens; gives the compacted tree.
     pub(super) fn run(mut self) -> Result<(&'s [u8], Survey), TreeError<'static>> {
-        let mut rooted = false;
         loop {
-            let word = self.next;
-            match self.word()? {
-                token::PROP => self.property(word)?,
-                token::BEGIN_NODE if rooted && self.nodes.is_empty() => {
-                    return Err(TreeError::Unbalanced { offset: self.offset(word) });
-                }
-                token::BEGIN_NODE => {
-                    rooted = true;
-                    self.begin_node(word)?;
-                }
-                token::END_NODE => {
-                    self.end_head()?;
-                    let node = self.nodes.pop().ok_or(TreeError::Unbalanced { offset: self.offset(word) })?;
-                    if node.copied && !self.nodes.is_empty() {
-                        self.writer.end_node()?;
+            let at = self.rest;
+            let Some((word, rest)) = at.split_first() else { return Err(self.truncated(at)) };
+            self.rest = rest;
+            match u32::from_be_bytes(*word) {
+                token::BEGIN_NODE => self.node(at)?,
+                token::END_NODE => match self.nodes.pop() {
+                    Some(node) if self.nodes.is_empty() => {
+                        debug_assert!(node.kind == Kind::Root);
+                        break;
                     }
-                }
+                    Some(node) if node.copied => self.writer.end_node(),
+                    Some(_) => {}
+                    None => return Err(TreeError::Unbalanced { offset: self.offset(at) }),
+                },
                 token::NOP => {}
-                token::END if rooted && self.nodes.is_empty() => break,
-                token::END => return Err(TreeError::Unbalanced { offset: self.offset(word) }),
-                found => return Err(TreeError::Token { offset: self.offset(word), found }),
+                // A node's properties are read with its beginning, if they fit.
+                token::PROP if rest.len() < 2 => return Err(self.truncated(at)),
+                token::PROP => return Err(TreeError::StrayProperty { offset: self.offset(at) }),
+                token::END => return Err(TreeError::Unbalanced { offset: self.offset(at) }),
+                found => return Err(TreeError::Token { offset: self.offset(at), found }),
             }
         }
-        self.survey.extent = self.survey.extent.max(self.offset(self.next));
-        let alias = self.alias()?;
-        Ok((self.writer.finish(alias)?, self.survey))
+        self.end()?;
+        if let Some(path) = self.console_alias()? {
+            self.writer.begin_node(Kind::Aliases, b"");
+            self.writer.property(Symbol::CONSOLE_ALIAS, path);
+            self.writer.end_node();
+        }
+        self.writer.end_node();
+        Ok((self.writer.finish()?, self.survey))
     }
 
-    /// The tree offset of a word of the structure block.
-    fn offset(&self, word: usize) -> usize {
-        self.blocks.words_offset + word * 4
-    }
-
-    fn word(&mut self) -> Result<u32, TreeError<'static>> {
-        match self.blocks.words.get(self.next) {
-            Some(word) => {
-                self.next += 1;
-                Ok(u32::from_be_bytes(*word))
+    /// After the root only the end may come.
+    fn end(&mut self) -> Result<(), TreeError<'static>> {
+        loop {
+            let at = self.rest;
+            let Some((word, rest)) = at.split_first() else { return Err(self.truncated(at)) };
+            self.rest = rest;
+            match u32::from_be_bytes(*word) {
+                token::NOP => {}
+                token::END => {
+                    self.survey.extent = self.survey.extent.max(self.offset(rest));
+                    return Ok(());
+                }
+                _ => return Err(TreeError::Unbalanced { offset: self.offset(at) }),
             }
-            None => Err(TreeError::Truncated { offset: self.offset(self.next) }),
         }
     }
 
-    /// Reads the rest of the property whose token was at `word`.
-    fn read_property(&mut self, word: usize) -> Result<Property<'d>, TreeError<'static>> {
-        let length = self.word()? as usize;
-        let name = self.word()? as usize;
-        let start = self.next * 4;
-        let value = self.bytes.get(start..).and_then(|rest| rest.get(..length));
-        let value = value.ok_or(TreeError::Truncated { offset: self.offset(word) })?;
-        self.next += length.div_ceil(4);
+    /// Index of the first word of what is left of the structure block.
+    fn index(&self, rest: &[Word]) -> u32 {
+        (self.blocks.words.len() - rest.len()) as u32
+    }
+
+    /// The same as an offset in the tree.
+    fn offset(&self, rest: &[Word]) -> usize {
+        self.blocks.words_offset + self.index(rest) as usize * 4
+    }
+
+    #[cold]
+    fn truncated(&self, at: &[Word]) -> TreeError<'static> {
+        TreeError::Truncated { offset: self.offset(at) }
+    }
+
+    /// The structure block from a word on.
+    fn from(&self, index: u32) -> &'d [Word] {
+        self.blocks.words.get(index as usize..).unwrap_or_default()
+    }
+
+    /// The strings block from a property's name on.
+    fn name(&self, property: Property<'d>) -> &'d [u8] {
+        self.blocks.strings.get(property.name as usize..).unwrap_or_default()
+    }
+
+    /// The next property of a node's head; `None` if what comes next is none, or has no end.
+    #[inline]
+    fn property(&mut self) -> Result<Option<Property<'d>>, TreeError<'static>> {
+        let mut rest = self.rest;
+        while let [NOP, more @ ..] = rest {
+            rest = more;
+        }
+        let [PROP, length, name, more @ ..] = rest else { return Ok(None) };
+        let (length, name) = (u32::from_be_bytes(*length), u32::from_be_bytes(*name));
+        let Some((words, more)) = more.split_at_checked((length as usize).div_ceil(4)) else {
+            return Err(self.truncated(rest));
+        };
         // The strings block ends with a zero, so a name that begins inside it ends inside it.
-        if name >= self.blocks.strings.len() {
-            return Err(TreeError::Name { offset: self.offset(word), name });
+        if name as usize >= self.blocks.strings.len() {
+            return Err(TreeError::Name { offset: self.offset(rest), name: name as usize });
         }
-        Ok(Property { word, name, value })
+        self.rest = more;
+        Ok(Some(Property { name, length, words }))
     }
 
-    /// A property's name: the string from an offset that has been checked.
-    fn name(&self, offset: usize) -> &'d [u8] {
-        let rest = self.blocks.strings.get(offset..).unwrap_or_default();
-        rest.split(|byte| *byte == 0).next().unwrap_or_default()
-    }
-
-    fn begin_node(&mut self, word: usize) -> Result<(), TreeError<'static>> {
-        self.end_head()?;
-        let name_word = self.next;
-        // A zero byte ends the name; what pads its word is not looked at.
-        let name_length = loop {
-            let Some(word) = self.blocks.words.get(self.next) else {
-                return Err(TreeError::Name { offset: self.offset(word), name: self.offset(word) });
-            };
-            self.next += 1;
-            let word = u32::from_le_bytes(*word);
-            let zeros = word.wrapping_sub(0x0101_0101) & !word & 0x8080_8080;
-            if zeros != 0 {
-                break (self.next - 1 - name_word) * 4 + (zeros.trailing_zeros() / 8) as usize;
-            }
-        };
-        let name = self.node_name(name_word, name_length);
+    /// Begins the node whose token is at `at` and reads its properties.
+    fn node(&mut self, at: &'d [Word]) -> Result<(), TreeError<'static>> {
+        let start = self.rest;
+        let Some((name, rest)) = node_name(start) else { return Err(self.truncated(at)) };
+        self.rest = rest;
         let kind = match self.nodes.last() {
-            None => Kind::Root,
             Some(parent) => parent.kind.child(name),
+            None => Kind::Root,
         };
-        let mut node = Node {
-            kind,
-            copied: false,
-            head: true,
-            found: Kind::Ignored,
-            okay: true,
-            name: name_word,
-            name_length,
-            properties: self.next,
-            copy: self.writer.position(),
-        };
-        if kind.is_copied_at_once() {
-            self.copy_head(&mut node)?;
-        }
-        if kind == Kind::Aliases && self.aliases.is_none() {
-            self.aliases = Some(self.next);
-        }
-        let offset = self.offset(word);
-        self.nodes.try_push(node).map_err(|_| TreeError::Depth { offset, limit: DEPTH })
-    }
-
-    fn node_name(&self, word: usize, length: usize) -> &'d [u8] {
-        self.bytes.get(word * 4..).and_then(|rest| rest.get(..length)).unwrap_or_default()
-    }
-
-    /// Writes a node's beginning; the root's name is empty, as a path begins there.
-    fn copy_head(&mut self, node: &mut Node) -> Result<(), TreeError<'static>> {
-        let name = self.node_name(node.name, node.name_length);
-        if core::str::from_utf8(name).is_err() {
-            return Err(TreeError::Name { offset: self.offset(node.name), name: self.offset(node.name) });
-        }
-        node.copy = self.writer.position();
-        node.copied = true;
-        self.writer.begin_node(if node.kind == Kind::Root { b"" } else { name })
-    }
-
-    /// Takes in the property whose token was at `word`.
-    fn property(&mut self, word: usize) -> Result<(), TreeError<'static>> {
-        let property = self.read_property(word)?;
-        let stray = TreeError::StrayProperty { offset: self.offset(word) };
-        let depth = self.nodes.len();
-        let Some(kind) = self.nodes.last().filter(|node| node.head).map(|node| node.kind) else {
-            return Err(stray);
-        };
+        let mut node = Node { kind, copied: false, name: self.index(start), properties: self.index(rest) };
         match kind {
-            Kind::Ignored | Kind::Aliases => return Ok(()),
-            Kind::Device => {
-                let name = self.blocks.strings.get(property.name..).unwrap_or_default();
-                // Most properties of most devices are none of ours: two bytes tell.
-                let known = match name {
-                    [b'c', b'o', ..] if name.starts_with(b"compatible\0") => Symbol::COMPATIBLE,
-                    [b's', b't', ..] if name.starts_with(b"status\0") => Symbol::STATUS,
-                    [b'd', b'e', ..] if depth == 2 && name.starts_with(b"device_type\0") => {
-                        Symbol::DEVICE_TYPE
-                    }
-                    _ => return Ok(()),
-                };
-                let Some(node) = self.nodes.last_mut() else { return Err(stray) };
-                match known {
-                    Symbol::STATUS => node.okay &= is_okay(property.value),
-                    Symbol::COMPATIBLE if class_of(property.value).is_some() => node.found = Kind::Device,
-                    Symbol::DEVICE_TYPE if property.value == b"memory\0" => node.found = Kind::Memory,
-                    _ => {}
+            Kind::Ignored => while self.property()?.is_some() {},
+            Kind::Aliases => {
+                self.aliases = rest;
+                while self.property()?.is_some() {}
+            }
+            Kind::Bus => {
+                node.kind = self.examine()?;
+                if !matches!(node.kind, Kind::Bus | Kind::Ignored) {
+                    self.copy_buses()?;
+                    let resume = core::mem::replace(&mut self.rest, rest);
+                    self.copy(&mut node, name)?;
+                    self.rest = resume;
                 }
             }
-            _ => {
-                let Some(symbol) = symbol(self.name(property.name)) else { return Ok(()) };
-                if symbol == Symbol::STATUS && kind != Kind::Cpu && kind != Kind::Root {
-                    let Some(node) = self.nodes.last_mut() else { return Err(stray) };
-                    node.okay &= is_okay(property.value);
+            _ => self.copy(&mut node, name)?,
+        }
+        // Most nodes have no children.
+        if let ([END_NODE, rest @ ..], false) = (self.rest, node.copied) {
+            self.rest = rest;
+            return match self.nodes.len() < DEPTH {
+                true => Ok(()),
+                false => Err(TreeError::Depth { offset: self.offset(at), limit: DEPTH }),
+            };
+        }
+        let too_deep = TreeError::Depth { offset: self.offset(at), limit: DEPTH };
+        self.nodes.try_push(node).map_err(|_| too_deep)
+    }
+
+    /// Reads the properties of a device for what it is: of no use if it is not okay, a bus at least if it is.
+    ///
+    /// Most of a tree is read here, so this is [`Self::property`] once more, in registers.
+    #[inline(never)]
+    fn examine(&mut self) -> Result<Kind, TreeError<'static>> {
+        let (strings, below_root) = (self.blocks.strings, self.nodes.len() == 1);
+        let (mut kind, mut okay, mut has_clock, mut gic) = (Kind::Bus, true, false, None);
+        let mut rest = self.rest;
+        while let [token, more @ ..] = rest {
+            if *token != PROP {
+                if *token != NOP {
+                    break;
                 }
-                if kind == Kind::Chosen {
-                    self.note_chosen(symbol, &property)?;
-                }
-                if kind.keeps().contains(symbol) {
-                    self.writer.property(symbol, property.value)?;
-                }
+                rest = more;
+                continue;
             }
+            let [length, name, more @ ..] = more else { break };
+            let (length, name) = (u32::from_be_bytes(*length) as usize, u32::from_be_bytes(*name) as usize);
+            let (Some((words, more)), Some(name)) =
+                (more.split_at_checked(length.div_ceil(4)), strings.get(name..))
+            else {
+                break;
+            };
+            let value = || words.as_flattened().get(..length).unwrap_or_default();
+            // Most properties of most devices are none of ours: two bytes tell.
+            match name {
+                [b'c', b'o', ..] if name.starts_with(b"compatible\0") => match class_of(value()) {
+                    // Of an interrupt controller nothing but this is read.
+                    Some(Class::Gic(found)) => gic = Some(found),
+                    Some(class) => kind = Kind::of_class(class),
+                    None => {}
+                },
+                [b'c', b'l', ..] => has_clock |= name.starts_with(b"clock-frequency\0"),
+                [b's', b't', ..] if name.starts_with(b"status\0") => okay &= is_okay(value()),
+                [b'd', b'e', ..] if below_root && name.starts_with(b"device_type\0") => {
+                    kind = if value() == b"memory\0" { Kind::Memory } else { kind };
+                }
+                [] => break,
+                _ => {}
+            }
+            rest = more;
+        }
+        self.rest = rest;
+        self.survey.gic = self.survey.gic.or(gic.filter(|_| okay));
+        // What stopped the loop, if it was wrong, is named here.
+        match self.property()? {
+            Some(_) => Err(self.truncated(rest)),
+            None if !okay || kind == Kind::Timer && !has_clock => Ok(Kind::Ignored),
+            None => Ok(kind),
+        }
+    }
+
+    /// Copies a node's beginning, unless it turns out not to be okay.
+    fn copy(&mut self, node: &mut Node, name: &[u8]) -> Result<(), TreeError<'static>> {
+        let position = self.writer.position();
+        self.begin_copy(node, name)?;
+        let keeps = node.kind.keeps();
+        while let Some(property) = self.property()? {
+            let Some(symbol) = Symbol::of_name(self.name(property)) else { continue };
+            let value = property.value();
+            match (symbol, node.kind) {
+                (Symbol::STATUS, Kind::Cpu | Kind::Root) => {}
+                (Symbol::STATUS, _) if !is_okay(value) => node.copied = false,
+                (_, Kind::Chosen) => self.note(symbol, &property)?,
+                _ => {}
+            }
+            if keeps.contains(symbol) {
+                self.writer.property(symbol, value);
+            }
+        }
+        if !node.copied {
+            self.writer.rewind(position);
+            node.kind = Kind::Ignored;
         }
         Ok(())
     }
 
     /// Keeps what the pass itself needs of `/chosen`: where seeds lie, and which alias names the console.
-    fn note_chosen(&mut self, symbol: Symbol, property: &Property<'d>) -> Result<(), TreeError<'static>> {
+    fn note(&mut self, symbol: Symbol, property: &Property<'d>) -> Result<(), TreeError<'static>> {
         match symbol {
             Symbol::RNG_SEED | Symbol::KASLR_SEED => {
-                let span = Span { offset: self.offset(property.word + 3), length: property.value.len() };
-                self.survey.seeds.try_push(span).map_err(|_| TreeError::Seeds { limit: SEEDS })
+                let offset = self.offset(self.rest) - property.words.len() * 4;
+                let seed = Span { offset, length: property.length as usize };
+                self.survey.seeds.try_push(seed).map_err(|_| TreeError::Seeds { limit: SEEDS })?;
             }
-            Symbol::STDOUT_PATH if self.stdout_path.is_empty() => {
-                self.stdout_path = property.value;
-                Ok(())
-            }
-            Symbol::LINUX_STDOUT_PATH if self.linux_stdout_path.is_empty() => {
-                self.linux_stdout_path = property.value;
-                Ok(())
-            }
-            _ => Ok(()),
+            Symbol::STDOUT_PATH => self.stdout_path = property.value(),
+            Symbol::LINUX_STDOUT_PATH => self.linux_stdout_path = property.value(),
+            _ => {}
         }
-    }
-
-    /// The innermost node's properties are complete, if they were not before: decides what becomes of it.
-    fn end_head(&mut self) -> Result<(), TreeError<'static>> {
-        let Some(node) = self.nodes.last_mut().filter(|node| node.head) else { return Ok(()) };
-        node.head = false;
-        if !node.okay {
-            if node.copied {
-                node.copied = false;
-                self.writer.rewind(node.copy);
-            }
-            node.kind = Kind::Ignored;
-            return Ok(());
-        }
-        if node.found == Kind::Ignored {
-            return Ok(());
-        }
-        node.kind = node.found;
-        // A device of ours, below buses that may not be copied yet. Nothing was written since they began.
-        let resume = self.next;
-        for index in 0..self.nodes.len() {
-            let last = index + 1 == self.nodes.len();
-            let Some(mut node) = self.nodes.get(index).copied().filter(|node| !node.copied) else { continue };
-            self.copy_head(&mut node)?;
-            self.next = node.properties;
-            self.copy_properties(if last { node.kind.keeps() } else { BUS })?;
-            if let Some(slot) = self.nodes.get_mut(index) {
-                *slot = node;
-            }
-        }
-        self.next = resume;
         Ok(())
     }
 
-    /// Copies the properties from the next word on that are among `keeps`. They have been checked.
-    fn copy_properties(&mut self, keeps: SymbolSet) -> Result<(), TreeError<'static>> {
-        loop {
-            let word = self.next;
-            match self.word()? {
-                token::PROP => {
-                    let property = self.read_property(word)?;
-                    if let Some(symbol) =
-                        symbol(self.name(property.name)).filter(|name| keeps.contains(*name))
-                    {
-                        self.writer.property(symbol, property.value)?;
-                    }
+    /// Copies the beginnings of the open nodes that have none yet: nothing was written since they began.
+    fn copy_buses(&mut self) -> Result<(), TreeError<'static>> {
+        for index in 0..self.nodes.len() {
+            let Some(mut bus) = self.nodes.get(index).copied().filter(|bus| !bus.copied) else { continue };
+            let name = node_name(self.from(bus.name)).map_or(&[][..], |(name, _)| name);
+            let resume = core::mem::replace(&mut self.rest, self.blocks.words);
+            self.rest = self.from(bus.properties);
+            self.begin_copy(&mut bus, name)?;
+            while let Some(property) = self.property()? {
+                if let Some(symbol) =
+                    Symbol::of_name(self.name(property)).filter(|symbol| BUS.contains(*symbol))
+                {
+                    self.writer.property(symbol, property.value());
                 }
-                token::NOP => {}
-                _ => return Ok(()),
+            }
+            self.rest = resume;
+            if let Some(node) = self.nodes.get_mut(index) {
+                *node = bus;
             }
         }
+        Ok(())
     }
 
-    /// The alias that the console's path begins with, and what it stands for.
-    fn alias(&mut self) -> Result<Option<Alias<'d>>, TreeError<'static>> {
+    fn begin_copy(&mut self, node: &mut Node, name: &[u8]) -> Result<(), TreeError<'static>> {
+        if !name.is_ascii() {
+            let offset = self.offset(self.from(node.name));
+            return Err(TreeError::Name { offset, name: 0 });
+        }
+        self.writer.begin_node(node.kind, name);
+        node.copied = true;
+        Ok(())
+    }
+
+    /// What the alias stands for that the console's path begins with.
+    fn console_alias(&mut self) -> Result<Option<&'d [u8]>, TreeError<'static>> {
         let path = if self.stdout_path.is_empty() { self.linux_stdout_path } else { self.stdout_path };
         let alias = path.split(|byte| matches!(byte, b':' | 0)).next().unwrap_or_default();
-        let Some(aliases) = self.aliases.filter(|_| !alias.is_empty() && !alias.starts_with(b"/")) else {
+        if alias.is_empty() || alias.starts_with(b"/") {
             return Ok(None);
-        };
-        self.next = aliases;
-        loop {
-            let word = self.next;
-            match self.word()? {
-                token::PROP => {
-                    let property = self.read_property(word)?;
-                    if self.name(property.name) == alias && core::str::from_utf8(alias).is_ok() {
-                        return Ok(Some(Alias { name: alias, path: property.value }));
-                    }
-                }
-                token::NOP => {}
-                _ => return Ok(None),
+        }
+        self.rest = self.aliases;
+        while let Some(property) = self.property()? {
+            if before_zero(self.name(property)) == alias {
+                return Ok(Some(property.value()));
             }
         }
+        Ok(None)
+    }
+}
+
+/// A node's name, without the zero that ends it, and what follows. What pads its last word is not looked at.
+fn node_name(words: &[Word]) -> Option<(&[u8], &[Word])> {
+    let mut rest = words;
+    loop {
+        let (word, more) = rest.split_first()?;
+        let word = u32::from_le_bytes(*word);
+        let zeros = word.wrapping_sub(0x0101_0101) & !word & 0x8080_8080;
+        if zeros != 0 {
+            let length = (words.len() - rest.len()) * 4 + (zeros.trailing_zeros() / 8) as usize;
+            return Some((words.as_flattened().get(..length)?, more));
+        }
+        rest = more;
     }
 }
 

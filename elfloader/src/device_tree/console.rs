@@ -3,13 +3,14 @@
 use arrayvec::ArrayVec;
 use fdt::node::FdtNode;
 use shared_abi::addr::PhysAddr;
-
-use super::TreeError;
-use super::cells::{Bus, Value};
-use super::class::{Class, class_of};
-use super::compact::{DEPTH, base_name};
 use shared_abi::uart::UartKind;
 
+use super::TreeError;
+use super::cells::{Bus, Value, values};
+use super::class::{Class, class_of};
+use super::compact::DEPTH;
+use super::kind::{Kind, is_base};
+use super::symbol::Symbol;
 use crate::platform::Console;
 
 /// Finds the console by its path without options; `None` if it is not there, not okay, not of a known kind, or
@@ -68,19 +69,15 @@ impl<'s> Device<'s> {
     /// `None` if the node is no serial port of a known kind, or has no registers.
     fn read(node: FdtNode<'_, 's>) -> Result<Option<Self>, TreeError<'s>> {
         let (mut kind, mut reg, mut shift, mut offset, mut width, mut clock) = (None, None, 0, 0, None, None);
-        for property in node.properties() {
-            let value =
-                |property_name| Value { node: node.name, property: property_name, bytes: property.value };
-            match property.name {
-                "compatible" => kind = class_of(property.value),
-                "reg" => reg = Some(value("reg")),
-                "reg-shift" => shift = small(value("reg-shift"), |shift| shift <= 4)?,
-                "reg-io-width" => {
-                    width = Some(small(value("reg-io-width"), |width| matches!(width, 1 | 2 | 4))?)
-                }
-                "reg-offset" => offset = value("reg-offset").cell()?,
+        for value in values(node) {
+            match value.symbol {
+                Symbol::COMPATIBLE => kind = class_of(value.bytes),
+                Symbol::REG => reg = Some(value),
+                Symbol::REG_SHIFT => shift = small(value, |shift| shift <= 4)?,
+                Symbol::REG_IO_WIDTH => width = Some(small(value, |width| matches!(width, 1 | 2 | 4))?),
+                Symbol::REG_OFFSET => offset = value.cell()?,
                 // Some boards state it in two cells.
-                "clock-frequency" => clock = u32::try_from(value("clock-frequency").number()?).ok(),
+                Symbol::CLOCK_FREQUENCY => clock = u32::try_from(value.number()?).ok(),
                 _ => {}
             }
         }
@@ -100,6 +97,9 @@ fn small<'s>(value: Value<'s>, allowed: fn(u8) -> bool) -> Result<u8, TreeError<
 }
 
 /// Whether a path's part means a node: a part without unit address means the first of that name.
-fn is_named(name: &str, part: &str) -> bool {
-    name == part || !part.contains('@') && base_name(name.as_bytes()) == part.as_bytes()
+fn is_named(copy: &str, part: &str) -> bool {
+    match Kind::of_copy(copy) {
+        Some((Kind::Bus | Kind::Serial, name)) => name == part || is_base(name.as_bytes(), part.as_bytes()),
+        _ => false,
+    }
 }

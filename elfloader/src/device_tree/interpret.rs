@@ -1,7 +1,7 @@
 //! From the compacted tree, which is well-formed, to the machine's description.
 //!
-//! Of the `fdt` library only the calls that cannot panic on such a tree are used: the root by path, children,
-//! properties, the reservation map. Values are still hostile: their lengths and contents are checked here.
+//! Of the `fdt` library only the calls that cannot panic on such a tree are used: all nodes, the root by path,
+//! children, properties, the reservation map. Values are still hostile: their lengths and contents are checked here.
 //! Where a property or node is stated twice, the later one counts, except that ranges add up.
 
 use arrayvec::ArrayVec;
@@ -9,11 +9,12 @@ use fdt::Fdt;
 use fdt::node::FdtNode;
 use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
 
-use super::cells::{Bus, Cells, Value, nameable};
+use super::cells::{Bus, Cells, Value, nameable, values};
 use super::class::{Class, class_of};
-use super::compact::base_name;
+use super::kind::Kind;
+use super::symbol::Symbol;
 use super::{TreeError, console};
-use crate::platform::{Conduit, Cpu, DynamicReservation, EnableMethod, Machine, Psci, PsciVersion};
+use crate::platform::{Conduit, Cpu, DynamicReservation, EnableMethod, Full, Machine, Psci, PsciVersion};
 
 /// Fills in the description.
 pub(super) fn interpret<'s>(compact: &'s [u8], machine: &mut Machine<'s>) -> Result<(), TreeError<'s>> {
@@ -23,38 +24,46 @@ pub(super) fn interpret<'s>(compact: &'s [u8], machine: &mut Machine<'s>) -> Res
             machine.add_reservation(range, false, "memreserve")?;
         }
     }
-    let root = tree.find_node("/").ok_or(TreeError::Library)?;
-    let mut bus = Bus { cells: Cells::DEFAULT, ranges: None };
-    for property in root.properties() {
-        match property.name {
-            "model" => {
-                machine.model = Value { node: "/", property: "model", bytes: property.value }.text()?
-            }
-            name => bus.take("/", name, property.value)?,
-        }
-    }
-
+    let (mut root, mut cpus, mut reserved) = (Bus::DEFAULT, Bus::DEFAULT, Bus::DEFAULT);
     let mut chosen = Chosen::default();
     let mut alias = None;
-    for node in root.children() {
-        match base_name(node.name.as_bytes()) {
-            b"memory" => memory(node, bus.cells, machine)?,
-            b"cpus" => processors(node, machine)?,
-            b"reserved-memory" => reservations(node, bus.cells, machine)?,
-            b"chosen" => chosen.read(node)?,
-            b"aliases" => alias = node.properties().next().map(|path| path.value),
-            _ => device(node, bus.cells, machine)?,
+    for node in tree.all_nodes() {
+        let (kind, name) = Kind::of_copy(node.name).ok_or(TreeError::Library)?;
+        match kind {
+            Kind::Root => {
+                for value in values(node) {
+                    match value.symbol {
+                        Symbol::MODEL => machine.model = value.text()?,
+                        _ => root.take(value)?,
+                    }
+                }
+            }
+            Kind::Memory => memory(node, name, root.cells, machine)?,
+            Kind::Cpus => cpus = Bus::of(node)?,
+            Kind::Cpu => processor(node, name, cpus.cells, machine)?,
+            Kind::ReservedMemory => reserved = Bus::of(node)?,
+            Kind::Reserved => reservation(node, name, &reserved, root.cells, machine)?,
+            Kind::Chosen => chosen.read(node)?,
+            Kind::Aliases => alias = values(node).next(),
+            Kind::Power => machine.psci = Some(psci(node, name)?),
+            Kind::Timer => {
+                for clock in values(node).filter(|value| value.symbol == Symbol::CLOCK_FREQUENCY) {
+                    machine.timer_frequency = Some(clock.cell()?);
+                }
+            }
+            Kind::Bus | Kind::Serial | Kind::Ignored => {}
         }
     }
     chosen.settle(machine)?;
 
     let (path, options) = split_options(machine.boot.console_path);
     let path = match alias {
-        Some(bytes) if !path.starts_with('/') => Value { node: "aliases", property: "path", bytes }.text()?,
+        Some(alias) if !path.starts_with('/') => alias.text()?,
         _ => path,
     };
     if path.starts_with('/') {
-        machine.console = console::find(root, bus, split_options(path).0, options)?;
+        let top = tree.find_node("/").ok_or(TreeError::Library)?;
+        machine.console = console::find(top, root, split_options(path).0, options)?;
     }
     Ok(())
 }
@@ -65,18 +74,23 @@ fn split_options(path: &str) -> (&str, &str) {
 }
 
 /// A node with `device_type = "memory"`, or of that name: all ranges of its `reg`.
-fn memory<'s>(node: FdtNode<'_, 's>, cells: Cells, machine: &mut Machine<'s>) -> Result<(), TreeError<'s>> {
+fn memory<'s>(
+    node: FdtNode<'_, 's>,
+    name: &'s str,
+    cells: Cells,
+    machine: &mut Machine<'s>,
+) -> Result<(), TreeError<'s>> {
     let mut reg = None;
     let mut numa = 0;
-    for property in node.properties() {
-        match property.name {
-            "reg" => reg = Some(Value { node: node.name, property: "reg", bytes: property.value }),
-            "numa-node-id" => numa = numa_node(node.name, property.value)?,
+    for value in values(node) {
+        match value.symbol {
+            Symbol::REG => reg = Some(value),
+            Symbol::NUMA_NODE => numa = numa_node(value)?,
             _ => {}
         }
     }
     for (start, length) in reg.map(|reg| cells.ranges(reg)).transpose()?.into_iter().flatten() {
-        let range = nameable(node.name, start, length)?;
+        let range = nameable(name, start, length)?;
         machine.unnameable_memory += length - range.map_or(0, PhysRange::len);
         if let Some(range) = range {
             machine.add_memory(range, numa)?;
@@ -85,108 +99,113 @@ fn memory<'s>(node: FdtNode<'_, 's>, cells: Cells, machine: &mut Machine<'s>) ->
     Ok(())
 }
 
-fn numa_node<'s>(node: &'s str, bytes: &'s [u8]) -> Result<u16, TreeError<'s>> {
-    let value = Value { node, property: "numa-node-id", bytes };
+fn numa_node<'s>(value: Value<'s>) -> Result<u16, TreeError<'s>> {
     value.cell()?.try_into().map_err(|_| value.malformed())
 }
 
-/// `/cpus`: Devicetree Specification 3.8, and Linux's binding `arm/cpus.yaml` for what `reg` holds.
-fn processors<'s>(cpus: FdtNode<'_, 's>, machine: &mut Machine<'s>) -> Result<(), TreeError<'s>> {
-    let cells = Bus::of(cpus)?.cells;
-    for node in cpus.children() {
-        let mut reg = Value { node: node.name, property: "reg", bytes: &[] };
-        let (mut method, mut release, mut numa, mut status) = ("", None, 0, "okay");
-        for property in node.properties() {
-            let value = |name| Value { node: node.name, property: name, bytes: property.value };
-            match property.name {
-                "reg" => reg = value("reg"),
-                "enable-method" => method = value("enable-method").text()?,
-                "cpu-release-addr" => release = Some(value("cpu-release-addr")),
-                "numa-node-id" => numa = numa_node(node.name, property.value)?,
-                "status" => status = value("status").text()?,
-                _ => {}
-            }
+/// A child of `/cpus`: Devicetree Specification 3.8, and Linux's binding `arm/cpus.yaml` for what `reg` holds.
+fn processor<'s>(
+    node: FdtNode<'_, 's>,
+    name: &'s str,
+    cells: Cells,
+    machine: &mut Machine<'s>,
+) -> Result<(), TreeError<'s>> {
+    let mut reg = Value { node: name, symbol: Symbol::REG, bytes: &[] };
+    let (mut method, mut release, mut numa, mut status) = ("", None, 0, "okay");
+    for value in values(node) {
+        match value.symbol {
+            Symbol::REG => reg = value,
+            Symbol::ENABLE_METHOD => method = value.text()?,
+            Symbol::RELEASE_ADDRESS => release = Some(value),
+            Symbol::NUMA_NODE => numa = numa_node(value)?,
+            Symbol::STATUS => status = value.text()?,
+            _ => {}
         }
-        // One that failed is as good as absent; one that is disabled can be enabled.
-        if status.starts_with("fail") {
-            continue;
+    }
+    // One that failed is as good as absent; one that is disabled can be enabled.
+    if status.starts_with("fail") {
+        return Ok(());
+    }
+    let method = match (method, release) {
+        ("psci", _) => EnableMethod::Psci,
+        ("spin-table", Some(release)) => {
+            EnableMethod::SpinTable(PhysAddr::new(release.number()?).ok_or(release.malformed())?)
         }
-        let method = match (method, release) {
-            ("psci", _) => EnableMethod::Psci,
-            ("spin-table", Some(release)) => {
-                EnableMethod::SpinTable(PhysAddr::new(release.number()?).ok_or(release.malformed())?)
-            }
-            _ => EnableMethod::Unknown,
-        };
-        let id = Cells { size: 0, ..cells }.ranges(reg)?.next().map(|(id, _)| id);
-        let cpu = id.and_then(|id| Cpu::new(id, method, numa, !matches!(status, "okay" | "ok")));
-        machine.add_cpu(cpu.ok_or(reg.malformed())?)?;
+        _ => EnableMethod::Unknown,
+    };
+    let id = Cells { size: 0, ..cells }.ranges(reg)?.next().map(|(id, _)| id);
+    let cpu = id.and_then(|id| Cpu::new(id, method, numa, !matches!(status, "okay" | "ok")));
+    Ok(machine.add_cpu(cpu.ok_or(reg.malformed())?)?)
+}
+
+/// A child of `/reserved-memory`: Devicetree Specification 3.5.
+fn reservation<'s>(
+    node: FdtNode<'_, 's>,
+    name: &'s str,
+    bus: &Bus<'s>,
+    root: Cells,
+    machine: &mut Machine<'s>,
+) -> Result<(), TreeError<'s>> {
+    let (mut reg, mut size, mut alignment, mut within) = (None, None, PAGE, None);
+    let (mut no_map, mut reusable) = (false, false);
+    for value in values(node) {
+        match value.symbol {
+            Symbol::REG => reg = Some(value),
+            Symbol::SIZE => size = Some(value),
+            Symbol::ALIGNMENT => alignment = power_of_two(value)?,
+            Symbol::ALLOC_RANGES => within = Some(value),
+            Symbol::NO_MAP => no_map = true,
+            Symbol::REUSABLE => reusable = true,
+            _ => {}
+        }
+    }
+    // Where there is a place, a wish for another does not count.
+    let Some(size) = size.filter(|_| reg.is_none()) else {
+        return each_range(reg, bus, root, |range| Ok(machine.add_reservation(range, no_map, name)?));
+    };
+    let mut ranges = ArrayVec::new();
+    each_range(within, bus, root, |range| {
+        let full = Full { what: "places for one reserved range", limit: ranges.capacity() };
+        ranges.try_push(range).map_err(|_| full.into())
+    })?;
+    let length = size.number()?;
+    if length == 0 {
+        return Ok(());
+    }
+    Ok(machine.add_dynamic_reservation(DynamicReservation {
+        length,
+        alignment,
+        within: ranges,
+        no_map,
+        reusable: reusable && !no_map,
+        name,
+    })?)
+}
+
+/// Hands out the ranges of a value as the processor sees them; those that it cannot name are left out.
+fn each_range<'s>(
+    value: Option<Value<'s>>,
+    bus: &Bus<'s>,
+    root: Cells,
+    mut take: impl FnMut(PhysRange) -> Result<(), TreeError<'s>>,
+) -> Result<(), TreeError<'s>> {
+    let Some(value) = value else { return Ok(()) };
+    for (start, length) in bus.cells.ranges(value)? {
+        let start = physical(bus, root, start)?.ok_or(value.malformed())?;
+        if let Some(range) = nameable(value.node, start, length)? {
+            take(range)?;
+        }
     }
     Ok(())
 }
 
-/// `/reserved-memory`: Devicetree Specification 3.5.
-fn reservations<'s>(
-    parent: FdtNode<'_, 's>,
-    root: Cells,
-    machine: &mut Machine<'s>,
-) -> Result<(), TreeError<'s>> {
-    let bus = Bus::of(parent)?;
-    for node in parent.children() {
-        let (mut reg, mut size, mut alignment, mut within) = (None, None, None, None);
-        let (mut no_map, mut reusable) = (false, false);
-        for property in node.properties() {
-            let value = |name| Value { node: node.name, property: name, bytes: property.value };
-            match property.name {
-                "reg" => reg = Some(value("reg")),
-                "size" => size = Some(value("size")),
-                "alignment" => alignment = Some(value("alignment")),
-                "alloc-ranges" => within = Some(value("alloc-ranges")),
-                "no-map" => no_map = true,
-                "reusable" => reusable = true,
-                _ => {}
-            }
-        }
-        // Where there is a place, a wish for another does not count.
-        if let Some(reg) = reg {
-            for (start, length) in bus.cells.ranges(reg)? {
-                let start = physical(&bus, root, start)?.ok_or(reg.malformed())?;
-                if let Some(range) = nameable(node.name, start, length)? {
-                    machine.add_reservation(range, no_map, node.name)?;
-                }
-            }
-        } else if let Some(size) = size {
-            let length = size.number()?;
-            let alignment = match alignment {
-                Some(value) => match value.number()? {
-                    number @ (0 | PAGE..) if number == 0 || number.is_power_of_two() => number.max(PAGE),
-                    number if number.is_power_of_two() => PAGE,
-                    _ => return Err(value.malformed()),
-                },
-                None => PAGE,
-            };
-            let mut ranges = ArrayVec::new();
-            if let Some(within) = within {
-                for (start, length) in bus.cells.ranges(within)? {
-                    let start = physical(&bus, root, start)?.ok_or(within.malformed())?;
-                    if let Some(range) = nameable(node.name, start, length)? {
-                        ranges.try_push(range).map_err(|_| within.malformed())?;
-                    }
-                }
-            }
-            if length > 0 {
-                machine.add_dynamic_reservation(DynamicReservation {
-                    length,
-                    alignment,
-                    within: ranges,
-                    no_map,
-                    reusable: reusable && !no_map,
-                    name: node.name,
-                })?;
-            }
-        }
+/// An alignment, at least a page; 0 asks for none.
+fn power_of_two<'s>(value: Value<'s>) -> Result<u64, TreeError<'s>> {
+    match value.number()? {
+        0 => Ok(PAGE),
+        alignment if alignment.is_power_of_two() => Ok(alignment.max(PAGE)),
+        _ => Err(value.malformed()),
     }
-    Ok(())
 }
 
 /// A reserved address as the processor sees it: without `ranges`, which is required, as if they were empty.
@@ -197,41 +216,21 @@ fn physical<'s>(bus: &Bus<'s>, root: Cells, address: u64) -> Result<Option<u64>,
     }
 }
 
-/// Any other node: a device that is ours, the buses above one, or memory by its `device_type`.
-fn device<'s>(node: FdtNode<'_, 's>, root: Cells, machine: &mut Machine<'s>) -> Result<(), TreeError<'s>> {
-    let (mut class, mut method, mut clock) = (None, None, None);
-    for property in node.properties() {
-        let value = |name| Value { node: node.name, property: name, bytes: property.value };
-        match property.name {
-            "compatible" => class = class_of(property.value),
-            "method" => method = Some(value("method")),
-            "clock-frequency" => clock = Some(value("clock-frequency")),
-            "device_type" => return memory(node, root, machine),
+/// Linux's binding `arm/psci.yaml`.
+fn psci<'s>(node: FdtNode<'_, 's>, name: &'s str) -> Result<Psci, TreeError<'s>> {
+    let mut method = Value { node: name, symbol: Symbol::METHOD, bytes: &[] };
+    let mut version = PsciVersion::V0_1;
+    for value in values(node) {
+        match value.symbol {
+            Symbol::METHOD => method = value,
+            Symbol::COMPATIBLE => {
+                if let Some(Class::Psci(stated)) = class_of(value.bytes) {
+                    version = stated;
+                }
+            }
             _ => {}
         }
     }
-    match class {
-        Some(Class::Psci(version)) => machine.psci = Some(psci(version, method, node.name)?),
-        Some(Class::Gic(gic)) if machine.gic.is_none() => machine.gic = Some(gic),
-        Some(Class::Timer) => {
-            if let Some(clock) = clock {
-                machine.timer_frequency = Some(clock.cell()?);
-            }
-        }
-        Some(Class::Gic(_) | Class::Console(_)) => {}
-        // A bus: what is below it may be of use.
-        None => {
-            for child in node.children() {
-                device(child, root, machine)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Linux's binding `arm/psci.yaml`.
-fn psci<'s>(version: PsciVersion, method: Option<Value<'s>>, node: &'s str) -> Result<Psci, TreeError<'s>> {
-    let method = method.unwrap_or(Value { node, property: "method", bytes: &[] });
     let conduit = match method.text()? {
         "hvc" => Conduit::Hvc,
         "smc" => Conduit::Smc,
@@ -254,16 +253,15 @@ struct Chosen<'s> {
 
 impl<'s> Chosen<'s> {
     fn read(&mut self, node: FdtNode<'_, 's>) -> Result<(), TreeError<'s>> {
-        for property in node.properties() {
-            let value = |name| Value { node: node.name, property: name, bytes: property.value };
-            match property.name {
-                "bootargs" => self.command_line = value("bootargs").text()?,
-                "stdout-path" => self.stdout_path = value("stdout-path").text()?,
-                "linux,stdout-path" => self.linux_stdout_path = value("linux,stdout-path").text()?,
-                "linux,initrd-start" => self.initrd_start = Some(value("linux,initrd-start").number()?),
-                "linux,initrd-end" => self.initrd_end = Some(value("linux,initrd-end").number()?),
-                "rng-seed" => self.rng_seed = property.value,
-                "kaslr-seed" => self.kaslr_seed = value("kaslr-seed").number()?,
+        for value in values(node) {
+            match value.symbol {
+                Symbol::BOOTARGS => self.command_line = value.text()?,
+                Symbol::STDOUT_PATH => self.stdout_path = value.text()?,
+                Symbol::LINUX_STDOUT_PATH => self.linux_stdout_path = value.text()?,
+                Symbol::INITRD_START => self.initrd_start = Some(value.number()?),
+                Symbol::INITRD_END => self.initrd_end = Some(value.number()?),
+                Symbol::RNG_SEED => self.rng_seed = value.bytes,
+                Symbol::KASLR_SEED => self.kaslr_seed = value.number()?,
                 _ => {}
             }
         }

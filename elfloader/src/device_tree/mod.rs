@@ -22,6 +22,7 @@ mod console;
 mod error;
 mod header;
 mod interpret;
+mod kind;
 mod symbol;
 #[cfg(test)]
 mod tests;
@@ -48,7 +49,8 @@ pub fn describe<'s>(
     scratch: &'s mut [u8],
     machine: &mut Machine<'s>,
 ) -> Result<Survey, TreeError<'s>> {
-    let (compact, survey) = compact::Pass::new(header::blocks(tree)?, scratch)?.run()?;
+    let (compact, survey) = compact::Pass::new(header::blocks(tree)?, scratch).run()?;
+    machine.gic = survey.gic;
     interpret::interpret(compact, machine)?;
     Ok(survey)
 }

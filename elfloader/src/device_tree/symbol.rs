@@ -1,5 +1,9 @@
-//! The property names that the boot reads: all others are left out of the compacted tree, so that its strings
-//! block is a constant.
+//! The property names that the boot reads, and the one letter that each has in the compacted tree.
+//!
+//! All other properties are left out there, so its strings block is a constant. The names are one letter long
+//! because the `fdt` library reads a name byte by byte, several times.
+
+use super::class::{before_zero, zeros_in};
 
 /// A property name that the boot reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,8 +11,7 @@ pub(super) struct Symbol(u8);
 
 macro_rules! symbols {
     ($($constant:ident $name:literal;)*) => {
-        /// Indices, in the order of the table.
-        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        #[allow(clippy::upper_case_acronyms, non_camel_case_types, reason = "only counts")]
         enum Index { $($constant,)* }
 
         impl Symbol {
@@ -20,19 +23,6 @@ macro_rules! symbols {
 
         /// All names, in the order of their numbers.
         const NAMES: &[&str] = &[$($name,)*];
-
-        /// The compacted tree's strings block.
-        pub(super) const STRINGS: &[u8] = concat!($($name, "\0",)*).as_bytes();
-
-        /// The symbol of a name.
-        pub(super) fn symbol(name: &[u8]) -> Option<Symbol> {
-            $(
-                if name == $name.as_bytes() {
-                    return Some(Symbol::$constant);
-                }
-            )*
-            None
-        }
     };
 }
 
@@ -40,7 +30,6 @@ symbols! {
     REG "reg";
     COMPATIBLE "compatible";
     STATUS "status";
-    DEVICE_TYPE "device_type";
     ADDRESS_CELLS "#address-cells";
     SIZE_CELLS "#size-cells";
     ENABLE_METHOD "enable-method";
@@ -65,29 +54,105 @@ symbols! {
     REG_IO_WIDTH "reg-io-width";
     REG_OFFSET "reg-offset";
     CLOCK_FREQUENCY "clock-frequency";
+    CONSOLE_ALIAS "console alias";
 }
 
-const _: () = assert!(NAMES.len() <= 32);
+const COUNT: usize = NAMES.len();
 
-/// Where each name begins in [`STRINGS`].
-const OFFSETS: [u16; NAMES.len()] = {
-    let mut offsets = [0; NAMES.len()];
-    let mut index = 1;
-    while index < NAMES.len() {
-        offsets[index] = offsets[index - 1] + NAMES[index - 1].len() as u16 + 1;
+const _: () = assert!(COUNT <= 32, "a set of symbols is 32 bits");
+
+/// The letter of the first symbol.
+const FIRST_LETTER: u8 = b'A';
+
+/// The compacted tree's strings block: a letter and a zero for each symbol.
+pub(super) const STRINGS: [u8; COUNT * 2] = {
+    let mut strings = [0; COUNT * 2];
+    let mut index = 0;
+    while index < COUNT {
+        strings[index * 2] = FIRST_LETTER + index as u8;
         index += 1;
     }
-    offsets
+    strings
 };
 
+/// The longest name.
+const LONGEST: usize = 18;
+
+/// The symbols whose names have a length: it tells most of them apart.
+const BY_LENGTH: [SymbolSet; LONGEST + 1] = {
+    let mut sets = [SymbolSet(0); LONGEST + 1];
+    let mut index = 0;
+    while index < COUNT {
+        sets[NAMES[index].len()].0 |= 1 << index;
+        index += 1;
+    }
+    sets
+};
+
+/// The first eight bytes of each name, or all of a shorter one: as a number.
+const KEYS: [u64; COUNT] = {
+    let mut keys = [0; COUNT];
+    let mut index = 0;
+    while index < COUNT {
+        let name = NAMES[index].as_bytes();
+        let mut at = 0;
+        while at < name.len() && at < 8 {
+            keys[index] |= (name[at] as u64) << (at * 8);
+            at += 1;
+        }
+        index += 1;
+    }
+    keys
+};
+
+/// The key of a text that begins with these bytes, and its length if it ends within them, else 8.
+fn key(word: [u8; 8]) -> (u64, usize) {
+    let word = u64::from_le_bytes(word);
+    match zeros_in(word).trailing_zeros() / 8 {
+        length @ 0..8 => (word & ((1 << (length * 8)) - 1), length as usize),
+        _ => (word, 8),
+    }
+}
+
 impl Symbol {
-    /// Where the name begins in [`STRINGS`].
-    pub(super) fn offset(self) -> u32 {
-        OFFSETS.get(self.0 as usize).copied().unwrap_or_default().into()
+    /// The symbol of a property's name, which ends with the first zero.
+    pub(super) fn of_name(text: &[u8]) -> Option<Self> {
+        let (key, length) = match text.first_chunk::<8>() {
+            Some(word) => key(*word),
+            None => {
+                let mut word = [0; 8];
+                word.get_mut(..text.len())?.copy_from_slice(text);
+                key(word)
+            }
+        };
+        let name = if length < 8 { text.get(..length)? } else { before_zero(text) };
+        let mut candidates = BY_LENGTH.get(name.len())?.0;
+        while candidates != 0 {
+            let symbol = Self(candidates.trailing_zeros() as u8);
+            if KEYS.get(symbol.0 as usize) == Some(&key) && (length < 8 || symbol.name().as_bytes() == name) {
+                return Some(symbol);
+            }
+            candidates &= candidates - 1;
+        }
+        None
     }
 
-    const fn bit(self) -> u32 {
-        1 << self.0
+    /// The symbol of a letter; `None` for what no letter of a symbol is.
+    pub(super) fn of_letter(letter: &str) -> Option<Self> {
+        match *letter.as_bytes() {
+            [letter] => letter.checked_sub(FIRST_LETTER).filter(|index| (*index as usize) < COUNT).map(Self),
+            _ => None,
+        }
+    }
+
+    /// Where the letter is in [`STRINGS`].
+    pub(super) const fn offset(self) -> u32 {
+        self.0 as u32 * 2
+    }
+
+    /// The name in device trees.
+    pub(super) fn name(self) -> &'static str {
+        NAMES.get(self.0 as usize).copied().unwrap_or_default()
     }
 }
 
@@ -101,7 +166,7 @@ impl SymbolSet {
         let mut set = 0;
         let mut index = 0;
         while index < symbols.len() {
-            set |= symbols[index].bit();
+            set |= 1 << symbols[index].0;
             index += 1;
         }
         Self(set)
@@ -109,7 +174,7 @@ impl SymbolSet {
 
     /// Whether the name is one of them.
     pub(super) const fn contains(self, symbol: Symbol) -> bool {
-        self.0 & symbol.bit() != 0
+        self.0 & 1 << symbol.0 != 0
     }
 
     /// All names of both.

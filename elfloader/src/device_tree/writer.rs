@@ -1,11 +1,12 @@
 //! Writes the compacted tree into the space that the caller gave.
 //!
 //! ```text
-//! 0    header   strings (a constant)   reservations   structure …   one alias name   end
+//! 0    header   strings (a constant)   reservations   structure …
 //! ```
 
 use super::TreeError;
 use super::header::HEADER;
+use super::kind::Kind;
 use super::symbol::{STRINGS, Symbol};
 
 /// Structure block tokens (Devicetree Specification 5.4.1).
@@ -17,34 +18,27 @@ pub(super) mod token {
     pub const END: u32 = 9;
 }
 
-/// Where the strings block begins, and the reservations after it.
-const RESERVATIONS: usize = HEADER + STRINGS.len().next_multiple_of(8);
+/// Where the reservations begin: a multiple of 8.
+const RESERVATIONS: usize = (HEADER + STRINGS.len()).next_multiple_of(8);
 
-/// One property of `/aliases`: the only one whose name the boot does not know beforehand.
-#[derive(Clone, Copy)]
-pub(super) struct Alias<'d> {
-    pub name: &'d [u8],
-    pub path: &'d [u8],
-}
-
-/// A tree being written. A write that does not fit is an error and writes nothing.
+/// A tree being written.
+///
+/// What does not fit is not written and remembered, so that only [`Self::finish`] can fail.
 pub(super) struct Writer<'s> {
     out: &'s mut [u8],
     at: usize,
     structure: usize,
+    overflow: bool,
 }
 
 impl<'s> Writer<'s> {
     /// Begins a tree with its constant part and the given reservation entries, which need no terminator.
-    pub(super) fn new(out: &'s mut [u8], reservations: &[u8]) -> Result<Self, TreeError<'static>> {
-        let mut writer = Self { out, at: 0, structure: 0 };
-        writer.bytes(&[0; HEADER])?;
-        writer.bytes(STRINGS)?;
-        writer.bytes(&[0; 8][..RESERVATIONS - HEADER - STRINGS.len()])?;
-        writer.bytes(reservations)?;
-        writer.bytes(&[0; 16])?;
+    pub(super) fn new(out: &'s mut [u8], reservations: &[u8]) -> Self {
+        let mut writer = Self { out, at: HEADER, structure: 0, overflow: false };
+        writer.write(&STRINGS, &[], RESERVATIONS - HEADER);
+        writer.write(reservations, &[], reservations.len() + 16);
         writer.structure = writer.at;
-        Ok(writer)
+        writer
     }
 
     /// How far the tree is written.
@@ -58,80 +52,57 @@ impl<'s> Writer<'s> {
     }
 
     /// Begins a node; `name` is without its terminator.
-    pub(super) fn begin_node(&mut self, name: &[u8]) -> Result<(), TreeError<'static>> {
-        self.word(token::BEGIN_NODE)?;
-        self.padded(name, 1)
+    pub(super) fn begin_node(&mut self, kind: Kind, name: &[u8]) {
+        let [a, b, c, d] = token::BEGIN_NODE.to_be_bytes();
+        match kind {
+            Kind::Root => self.write(&[a, b, c, d], &[], 8),
+            _ => self.write(&[a, b, c, d, kind.letter()], name, (4 + 1 + name.len() + 1).next_multiple_of(4)),
+        }
     }
 
     /// Ends the innermost node.
-    pub(super) fn end_node(&mut self) -> Result<(), TreeError<'static>> {
-        self.word(token::END_NODE)
+    pub(super) fn end_node(&mut self) {
+        self.write(&token::END_NODE.to_be_bytes(), &[], 4);
     }
 
     /// Adds a property.
-    pub(super) fn property(&mut self, symbol: Symbol, value: &[u8]) -> Result<(), TreeError<'static>> {
-        self.property_at(symbol.offset(), value)
+    pub(super) fn property(&mut self, symbol: Symbol, value: &[u8]) {
+        let head = [token::PROP, value.len() as u32, symbol.offset()].map(u32::to_be_bytes);
+        self.write(head.as_flattened(), value, (12 + value.len()).next_multiple_of(4));
     }
 
-    fn property_at(&mut self, name: u32, value: &[u8]) -> Result<(), TreeError<'static>> {
-        self.word(token::PROP)?;
-        self.word(value.len() as u32)?;
-        self.word(name)?;
-        self.padded(value, 0)
-    }
-
-    /// Adds `/aliases` with its one property, ends the root and the tree; gives the tree's bytes.
-    pub(super) fn finish(mut self, alias: Option<Alias<'_>>) -> Result<&'s [u8], TreeError<'static>> {
-        // The alias's name follows the structure block, as the last string of the strings block.
-        let mut name = None;
-        if let Some(alias) = alias {
-            self.begin_node(b"aliases")?;
-            let property = self.at;
-            self.property_at(0, alias.path)?;
-            self.end_node()?;
-            name = Some((alias.name, property));
-        }
-        self.end_node()?;
-        self.word(token::END)?;
-        let structure = self.at - self.structure;
-        if let Some((alias, property)) = name {
-            let offset = (self.at - HEADER) as u32;
-            self.padded(alias, 1)?;
-            let end = self.at;
-            self.at = property + 8;
-            self.word(offset)?;
-            self.at = end;
-        }
+    /// Ends the tree; gives its bytes.
+    ///
+    /// # Errors
+    /// [`TreeError::Scratch`] if not all of it fitted.
+    pub(super) fn finish(mut self) -> Result<&'s [u8], TreeError<'static>> {
+        self.write(&token::END.to_be_bytes(), &[], 4);
         let end = self.at;
+        let [end_word, structure, length] =
+            [end, self.structure, end - self.structure].map(|number| number as u32);
+        let (strings, strings_length) = (HEADER as u32, STRINGS.len() as u32);
+        let reservations = RESERVATIONS as u32;
+        let fields =
+            [0xD00D_FEED, end_word, structure, strings, reservations, 17, 16, 0, strings_length, length];
         self.at = 0;
-        let strings = (end - HEADER) as u32;
-        let (structure_at, structure) = (self.structure as u32, structure as u32);
-        let (strings_at, reservations) = (HEADER as u32, RESERVATIONS as u32);
-        for field in
-            [0xD00D_FEED, end as u32, structure_at, strings_at, reservations, 17, 16, 0, strings, structure]
-        {
-            self.word(field)?;
+        self.write(fields.map(u32::to_be_bytes).as_flattened(), &[], HEADER);
+        let Self { out, overflow, .. } = self;
+        let capacity = out.len();
+        out.get(..end).filter(|_| !overflow).ok_or(TreeError::Scratch { capacity })
+    }
+
+    /// Writes `head`, `body` and zeros after them, `length` bytes together.
+    fn write(&mut self, head: &[u8], body: &[u8], length: usize) {
+        let place = self.out.get_mut(self.at..).and_then(|rest| rest.get_mut(..length));
+        let split = place.and_then(|place| place.split_at_mut_checked(head.len()));
+        match split.and_then(|(first, rest)| Some((first, rest.split_at_mut_checked(body.len())?))) {
+            Some((first, (second, padding))) => {
+                first.copy_from_slice(head);
+                second.copy_from_slice(body);
+                padding.iter_mut().for_each(|byte| *byte = 0);
+                self.at += length;
+            }
+            None => self.overflow = true,
         }
-        let Self { out, .. } = self;
-        out.get(..end).ok_or(TreeError::Library)
-    }
-
-    fn word(&mut self, word: u32) -> Result<(), TreeError<'static>> {
-        self.bytes(&word.to_be_bytes())
-    }
-
-    /// Writes `bytes`, at least `zeros` zeros, and more up to the next word.
-    fn padded(&mut self, bytes: &[u8], zeros: usize) -> Result<(), TreeError<'static>> {
-        self.bytes(bytes)?;
-        let padding = (bytes.len() + zeros).next_multiple_of(4) - bytes.len();
-        self.bytes([0; 4].get(..padding).unwrap_or_default())
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) -> Result<(), TreeError<'static>> {
-        let capacity = self.out.len();
-        let end = self.at + bytes.len();
-        self.out.get_mut(self.at..end).ok_or(TreeError::Scratch { capacity })?.copy_from_slice(bytes);
-        self.at = end;
-        Ok(())
     }
 }

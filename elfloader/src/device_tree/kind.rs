@@ -1,0 +1,140 @@
+//! What the boot reads of which nodes.
+//!
+//! In the compacted tree a node's name begins with its kind's letter, so that whoever reads it need not work out
+//! again what it is.
+
+use super::class::Class;
+use super::symbol::{Symbol, SymbolSet};
+
+/// What a node is to the boot; the numbers are the letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// Nothing of it or below it is read, and it is not copied.
+    Ignored = 0,
+    /// The root, whose name is empty: a path begins there. The `fdt` library calls it `/`.
+    Root = b'/',
+    Aliases = b'A',
+    /// Any node that may have devices below it.
+    Bus = b'B',
+    Cpu = b'C',
+    Chosen = b'H',
+    Memory = b'M',
+    /// `/cpus`.
+    Cpus = b'P',
+    /// A child of `/reserved-memory`.
+    Reserved = b'R',
+    Serial = b'S',
+    Timer = b'T',
+    /// `/reserved-memory`.
+    ReservedMemory = b'V',
+    /// PSCI.
+    Power = b'W',
+}
+
+const CELLS: SymbolSet = SymbolSet::of(&[Symbol::ADDRESS_CELLS, Symbol::SIZE_CELLS]);
+/// What is copied of a bus.
+pub(super) const BUS: SymbolSet = CELLS.union(SymbolSet::of(&[Symbol::RANGES]));
+
+impl Kind {
+    /// The properties that are copied.
+    pub(super) const fn keeps(self) -> SymbolSet {
+        match self {
+            Self::Ignored | Self::Aliases => SymbolSet::of(&[]),
+            Self::Root => CELLS.union(SymbolSet::of(&[Symbol::MODEL])),
+            Self::Memory => SymbolSet::of(&[Symbol::REG, Symbol::NUMA_NODE]),
+            Self::Chosen => SymbolSet::of(&[
+                Symbol::BOOTARGS,
+                Symbol::STDOUT_PATH,
+                Symbol::LINUX_STDOUT_PATH,
+                Symbol::INITRD_START,
+                Symbol::INITRD_END,
+                Symbol::RNG_SEED,
+                Symbol::KASLR_SEED,
+            ]),
+            Self::ReservedMemory | Self::Cpus | Self::Bus => BUS,
+            Self::Reserved => SymbolSet::of(&[
+                Symbol::REG,
+                Symbol::SIZE,
+                Symbol::ALIGNMENT,
+                Symbol::ALLOC_RANGES,
+                Symbol::NO_MAP,
+                Symbol::REUSABLE,
+            ]),
+            Self::Cpu => SymbolSet::of(&[
+                Symbol::REG,
+                Symbol::STATUS,
+                Symbol::ENABLE_METHOD,
+                Symbol::RELEASE_ADDRESS,
+                Symbol::NUMA_NODE,
+            ]),
+            Self::Serial => SymbolSet::of(&[
+                Symbol::COMPATIBLE,
+                Symbol::REG,
+                Symbol::REG_SHIFT,
+                Symbol::REG_IO_WIDTH,
+                Symbol::REG_OFFSET,
+                Symbol::CLOCK_FREQUENCY,
+            ]),
+            Self::Power => SymbolSet::of(&[Symbol::COMPATIBLE, Symbol::METHOD]),
+            Self::Timer => SymbolSet::of(&[Symbol::CLOCK_FREQUENCY]),
+        }
+    }
+
+    /// What a child of this name is, as far as the name tells: anything else is a bus until its properties
+    /// tell more.
+    pub(super) fn child(self, name: &[u8]) -> Self {
+        match (self, name) {
+            (Self::Bus, _) => Self::Bus,
+            (Self::Root, [b'm', ..]) if is_base(name, b"memory") => Self::Memory,
+            (Self::Root, [b'c', ..]) if is_base(name, b"cpus") => Self::Cpus,
+            (Self::Root, [b'c', ..]) if is_base(name, b"chosen") => Self::Chosen,
+            (Self::Root, [b'a', ..]) if is_base(name, b"aliases") => Self::Aliases,
+            (Self::Root, [b'r', ..]) if is_base(name, b"reserved-memory") => Self::ReservedMemory,
+            (Self::Root, _) => Self::Bus,
+            (Self::Cpus, _) if is_base(name, b"cpu") => Self::Cpu,
+            (Self::ReservedMemory, _) => Self::Reserved,
+            _ => Self::Ignored,
+        }
+    }
+
+    /// What begins the name of its copy.
+    pub(super) const fn letter(self) -> u8 {
+        self as u8
+    }
+
+    /// The kind of a copied node by its letter, and its name.
+    pub(super) fn of_copy(name: &str) -> Option<(Self, &str)> {
+        let kind = match name.as_bytes().first()? {
+            b'/' => return Some((Self::Root, name)),
+            b'A' => Self::Aliases,
+            b'B' => Self::Bus,
+            b'C' => Self::Cpu,
+            b'H' => Self::Chosen,
+            b'M' => Self::Memory,
+            b'P' => Self::Cpus,
+            b'R' => Self::Reserved,
+            b'S' => Self::Serial,
+            b'T' => Self::Timer,
+            b'V' => Self::ReservedMemory,
+            b'W' => Self::Power,
+            _ => return None,
+        };
+        Some((kind, name.get(1..)?))
+    }
+
+    /// What a device of a class is.
+    pub(super) const fn of_class(class: Class) -> Self {
+        match class {
+            Class::Console(_) => Self::Serial,
+            Class::Psci(_) => Self::Power,
+            Class::Timer => Self::Timer,
+            Class::Gic(_) => Self::Ignored,
+        }
+    }
+}
+
+/// Whether a node's name without its unit address is this.
+pub(super) fn is_base(name: &[u8], base: &[u8]) -> bool {
+    name.strip_prefix(base).is_some_and(|rest| matches!(rest, [] | [b'@', ..]))
+}
