@@ -12,7 +12,7 @@ use elfloader::plan::{LoadPlan, Mapping, Origin, PlacedPlan, Placement, Policy, 
 use elfloader::platform::{Conduit, Machine};
 use shared_abi::addr::{PAGE, PageSize, PhysAddr, PhysRange, VirtRange};
 use shared_abi::boot_info::{
-    self, EntropySources, ExitMethod, PageTables, Platform, PlatformFlags, Register, RegisterId, TreeSource,
+    self, ExitMethod, PageTables, Platform, PlatformFlags, Register, RegisterId, TreeSource,
 };
 use shared_abi::contract::registers::EntryRegisters;
 use shared_abi::image::header::{BootFlags, Header, LogLevel};
@@ -229,9 +229,9 @@ fn boot(entered: &Entered) -> Result<Jump, BootError> {
         entropy: boot_info::Entropy {
             bytes: entropy.kernel,
             credited_bits: entropy.kernel_bits,
-            sources: EntropySources(entropy.sources.0),
+            sources: entropy.sources,
             slide_credited_bits: entropy.layout_bits,
-            slide_sources: EntropySources(entropy.sources.0),
+            slide_sources: entropy.layout_sources,
         },
     };
     let out = handoff::begin(&facts, buffer)?;

@@ -105,8 +105,9 @@ impl Arena {
         })
     }
 
-    /// Makes room for the tables: so many without the arena's read-only runs in the direct map, and what those
-    /// can add wherever the arena comes to lie. Each end of a run splits at most one block per level.
+    /// Makes room for the tables: so many without the arena's read-only runs in the direct map, what those can
+    /// add wherever the arena comes to lie, and the one for TTBR0. Each end of a run splits at most one block per
+    /// level.
     pub(super) fn make_room_for_tables(&mut self, without: TableCount) -> Result<(), PlanError> {
         let ReadOnly { start, end, runs } = self.read_only;
         let split = |size: PageSize| (2 * runs).min(((end - start) >> size.shift()) + 2);
@@ -149,7 +150,7 @@ impl Arena {
         self.tables
     }
 
-    /// Number of tables that there is room for: as many as the mappings can need.
+    /// Number of tables that there is room for: as many as the mappings can need, and TTBR0's empty one.
     pub const fn table_count(&self) -> u64 {
         self.table_count
     }

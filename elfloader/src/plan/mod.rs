@@ -21,6 +21,8 @@ mod mapping;
 #[cfg(test)]
 mod model_tests;
 mod placement;
+#[cfg(test)]
+mod placement_tests;
 mod tables;
 #[cfg(test)]
 mod tests;
