@@ -760,6 +760,27 @@ fn registers_are_named_by_their_encoding() {
 }
 
 #[test]
+fn the_written_contract_lists_every_table_and_memory_kind() {
+    let contract = include_str!("../../../docs/contract.md");
+    let blob = sample();
+    for entry in directory(&blob) {
+        let (id, name) = (entry.id, entry.id.name().unwrap());
+        let needed = if TableId::NEEDED & 1 << id.0 != 0 { "yes" } else { "no" };
+        let row = format!("| {} | {name} | {} | {} | {needed} |", id.0, entry.stride, id.limit());
+        assert!(contract.contains(&row), "{row}");
+    }
+    assert_eq!(directory(&blob).len(), TableId::KNOWN_END - 1, "the sample has every table");
+    for kind in (0..64).map(RegionKind) {
+        if let Some(name) = kind.name() {
+            let free = if kind.is_free_at_entry() { "at once" } else { "" };
+            let row = format!("| {} | {name} | {free}", kind.0);
+            assert!(contract.contains(&row), "{row}");
+            assert!(kind.is_free_at_entry() || !contract.contains(&format!("{row}at once")), "{row}");
+        }
+    }
+}
+
+#[test]
 fn codes_and_lines_are_stable() {
     let table = TableId::EXTENTS;
     let errors = [
