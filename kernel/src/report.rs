@@ -1,30 +1,27 @@
 //! What the kernel was handed and what it made of it, in words.
 
 use aarch64_cpu::registers::*;
-use kernel::machine::translate::{Access, translate};
-use kernel::{print, println};
-use shared_abi::addr::VirtAddr;
+use kernel::machine::{memory, translate};
+use kernel::println;
+use shared_abi::addr::PAGE_SHIFT;
 use shared_abi::boot_info::{BootInfo, WindowId};
 
 const MIB: u64 = 1 << 20;
 
-/// The handoff.
+/// What the loader did and left.
 pub fn handoff(info: &BootInfo<'_>) {
+    let platform = info.platform();
+    let model = info.string(platform.model);
     let kernel = info.kernel();
-    let ram = info.total_ram();
-    let free = info.free_bytes();
-    println!("RAM               {} MiB in {} regions", ram / MIB, info.memory_map().len());
+    let (ram, free) = (info.total_ram(), info.free_bytes());
+    println!("machine       {model}, entered at EL{}", platform.entry_exception_level);
+    println!("RAM           {} MiB in {} regions", ram / MIB, info.memory_map().len());
     for region in info.memory_map() {
-        println!(
-            "  {} {:>10} KiB  {} {}",
-            region.range(),
-            region.length >> 10,
-            region.kind(),
-            info.string(region.name)
-        );
+        let name = info.string(region.name);
+        println!("  {} {:>9} KiB  {}  {name}", region.range(), region.length >> 10, region.kind());
     }
     println!(
-        "kernel image      {} slide {:#x}, entry {:#018x}",
+        "kernel        {}, slide {:#x}, entry {:#018x}",
         kernel.range(),
         kernel.slide,
         kernel.virt_entry
@@ -32,24 +29,46 @@ pub fn handoff(info: &BootInfo<'_>) {
     for extent in info.extents() {
         println!("  {} {} {} at {}", extent.virt(), extent.rights(), extent.origin, extent.phys());
     }
-    println!("frames            {} free of {}, {} MiB usable", free >> 12, ram >> 12, free / MIB);
+    println!(
+        "  pages: {} in place, {} copied, {} zeroed",
+        kernel.pages_in_place, kernel.pages_copied, kernel.pages_zeroed
+    );
+    println!("frames        {} free of {}, {} MiB usable", free >> PAGE_SHIFT, ram >> PAGE_SHIFT, free / MIB);
     let tables = info.page_tables();
     println!(
-        "page tables       TTBR1 {:#x}, TTBR0 {:#x}, {} tables",
+        "page tables   TTBR1 {:#x}, TTBR0 {:#x}, {} tables",
         tables.phys_root_high, tables.phys_root_low, tables.table_count
     );
+    let map = info.direct_map();
+    println!("direct map    {} of {}", map.range(), map.phys());
     if let Some(heap) = info.window(WindowId::HEAP) {
-        println!("heap window       {heap}");
+        println!("heap window   {heap}");
     }
+}
+
+/// The state of MMU and caches, as the registers have it.
+pub fn hardware(info: &BootInfo<'_>) {
+    let on = |set: bool| if set { "on" } else { "off" };
     let sctlr = SCTLR_EL1.get();
-    let on = |bit: u32| if sctlr >> bit & 1 != 0 { "on" } else { "off" };
-    println!("hardware          MMU {}, D-cache {}, I-cache {}, WXN {}", on(0), on(2), on(12), on(19));
-    print!("AT                {:#018x} leads to ", kernel.virt_entry);
-    match VirtAddr::new(kernel.virt_entry).and_then(|entry| translate(entry, Access::Read)) {
-        Some(phys) => println!("{phys}"),
-        None => println!("a fault"),
+    println!(
+        "hardware      MMU {}, D-cache {}, I-cache {}, WXN {}, TTBR0 walks {}",
+        on(SCTLR_EL1.is_set(SCTLR_EL1::M)),
+        on(SCTLR_EL1.is_set(SCTLR_EL1::C)),
+        on(SCTLR_EL1.is_set(SCTLR_EL1::I)),
+        on(sctlr >> 19 & 1 != 0),
+        on(!TCR_EL1.is_set(TCR_EL1::EPD0)),
+    );
+    let entry = shared_abi::addr::VirtAddr::new(info.kernel().virt_entry);
+    match entry.and_then(|entry| translate::translate(entry, translate::Access::Read)) {
+        Some(phys) => println!("AT            {:#018x} leads to {phys}", info.kernel().virt_entry),
+        None => println!("AT            {:#018x} leads to a fault", info.kernel().virt_entry),
     }
-    for stage in info.timeline() {
-        println!("  {:>10} {}", stage.ticks, info.string(stage.name));
+}
+
+/// The frame allocator as it stands.
+pub fn memory() {
+    let statistics = memory::with(|memory| memory.frames.statistics());
+    if let Some(statistics) = statistics {
+        println!("allocator     {statistics:?}");
     }
 }

@@ -4,6 +4,9 @@
 
 pub mod console;
 pub mod ending;
+pub mod memory;
 pub mod mmio;
 mod panic;
+pub mod tlb;
 pub mod translate;
+pub mod vectors;
