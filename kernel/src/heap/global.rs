@@ -5,7 +5,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 
 use super::{Blocks, HeapError};
-use crate::lock::{Guard, Interrupts, Lock, NoInterrupts};
+use crate::lock::{Interrupts, Lock, NoInterrupts};
 
 /// A heap behind a lock.
 ///
@@ -43,17 +43,33 @@ impl<H: Blocks, I: Interrupts> GlobalHeap<H, I> {
         self.state.lock().last_error.take()
     }
 
+    /// What the common case does not find. It takes the lock again, so that the common case calls nothing.
     #[cold]
     #[inline(never)]
-    fn refuse(mut guard: Guard<'_, State<H>, I>, error: HeapError) -> *mut u8 {
-        guard.last_error = Some(error);
-        ptr::null_mut()
+    fn allocate_slowly(&self, layout: Layout) -> *mut u8 {
+        let mut state = self.state.lock();
+        match state.heap.allocate(layout) {
+            Ok(block) => block.as_ptr(),
+            Err(error) => {
+                state.last_error = Some(error);
+                ptr::null_mut()
+            }
+        }
     }
 
+    /// What the common case of giving back does not do.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Blocks::free`].
     #[cold]
     #[inline(never)]
-    fn complain(&self, error: HeapError) {
-        (self.report)(&error);
+    unsafe fn free_slowly(&self, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller's promise.
+        let freed = unsafe { self.state.lock().heap.free(block, layout) };
+        if let Err(error) = freed {
+            (self.report)(&error);
+        }
     }
 }
 
@@ -62,22 +78,22 @@ impl<H: Blocks, I: Interrupts> GlobalHeap<H, I> {
 unsafe impl<H: Blocks, I: Interrupts> GlobalAlloc for GlobalHeap<H, I> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let mut guard = self.state.lock();
-        match guard.heap.allocate(layout) {
-            Ok(block) => block.as_ptr(),
-            Err(error) => Self::refuse(guard, error),
+        let found = self.state.lock().heap.allocate_quickly(layout);
+        match found {
+            Some(block) => block.as_ptr(),
+            None => self.allocate_slowly(layout),
         }
     }
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let Some(block) = NonNull::new(block) else { return };
-        let mut guard = self.state.lock();
         // SAFETY: the caller's promise to `dealloc`: a block of this allocator with its layout, out of use.
-        let freed = unsafe { guard.heap.free(block, layout) };
-        drop(guard);
-        if let Err(error) = freed {
-            self.complain(error);
+        unsafe {
+            let freed = self.state.lock().heap.free_quickly(block);
+            if !freed {
+                self.free_slowly(block, layout);
+            }
         }
     }
 
@@ -89,11 +105,12 @@ unsafe impl<H: Blocks, I: Interrupts> GlobalAlloc for GlobalHeap<H, I> {
         match resized {
             Ok(block) => block.as_ptr(),
             Err(error) => {
-                let null = Self::refuse(guard, error);
+                guard.last_error = Some(error);
+                drop(guard);
                 if !matches!(error, HeapError::Exhausted { .. } | HeapError::TooLarge { .. }) {
-                    self.complain(error);
+                    (self.report)(&error);
                 }
-                null
+                ptr::null_mut()
             }
         }
     }

@@ -55,6 +55,22 @@ pub trait Blocks {
     /// A block of `layout`, its contents arbitrary.
     fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, HeapError>;
 
+    /// The common case of [`allocate`](Self::allocate), without a call; `None` says nothing yet.
+    #[inline(always)]
+    fn allocate_quickly(&mut self, _: Layout) -> Option<NonNull<u8>> {
+        None
+    }
+
+    /// The common case of [`free`](Self::free), without a call; `false` if nothing has been done yet.
+    ///
+    /// # Safety
+    ///
+    /// As for [`free`](Self::free).
+    #[inline(always)]
+    unsafe fn free_quickly(&mut self, _: NonNull<u8>) -> bool {
+        false
+    }
+
     /// Takes a block back.
     ///
     /// # Safety
@@ -84,7 +100,7 @@ pub struct Heap<P> {
     /// Where a zone's table would begin if the heap's base were its first unit.
     tables: [usize; ZONES],
     active: [&'static Span; SLOTS],
-    partial: [Option<&'static Span>; CLASSES],
+    partial: [Partial; CLASSES],
     zones: [Zone; ZONES],
     runs: Runs,
     backing: Backing<P>,
@@ -93,6 +109,13 @@ pub struct Heap<P> {
 // SAFETY: the spans are reachable through this value only; moving it to another CPU moves all of it.
 #[expect(unsafe_code, reason = "span references are what keeps it from being Send by itself")]
 unsafe impl<P: Send> Send for Heap<P> {}
+
+/// A class's partial spans. The one that waited longest is used next: it has gathered the most free blocks, so
+/// the class stays on it the longest.
+struct Partial {
+    first: Option<&'static Span>,
+    last: Option<&'static Span>,
+}
 
 /// What the heap has and gave, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,7 +139,7 @@ impl<P: HeapPages> Heap<P> {
             zone_shift: 0,
             tables: [0; ZONES],
             active: [Span::nobody(); SLOTS],
-            partial: [None; CLASSES],
+            partial: [const { Partial { first: None, last: None } }; CLASSES],
             zones: [const { Zone::none() }; ZONES],
             runs: Runs::none(),
             backing: Backing::none(),
@@ -210,7 +233,7 @@ impl<P: HeapPages> Heap<P> {
         if let Some(block) = self.pop(class) {
             return Ok(Some(block));
         }
-        if let Some(span) = self.partial[slot] {
+        if let Some(span) = self.partial[slot].first {
             self.unlink(slot, span);
             self.activate(slot, span);
             return Ok(self.pop(class));
@@ -240,29 +263,31 @@ impl<P: HeapPages> Heap<P> {
     }
 
     fn link(&mut self, slot: usize, span: &'static Span) {
-        let first = self.partial[slot].replace(span);
-        span.previous.set(None);
-        span.next.set(first);
-        if let Some(first) = first {
-            first.previous.set(Some(span));
+        let partial = &mut self.partial[slot];
+        let last = partial.last.replace(span);
+        span.previous.set(last);
+        span.next.set(None);
+        match last {
+            Some(last) => last.next.set(Some(span)),
+            None => partial.first = Some(span),
         }
     }
 
     fn unlink(&mut self, slot: usize, span: &'static Span) {
+        let partial = &mut self.partial[slot];
         let (previous, next) = (span.previous.take(), span.next.take());
         match previous {
             Some(previous) => previous.next.set(next),
-            None => self.partial[slot] = next,
+            None => partial.first = next,
         }
-        if let Some(next) = next {
-            next.previous.set(previous);
+        match next {
+            Some(next) => next.previous.set(previous),
+            None => partial.last = previous,
         }
     }
 
     /// A block came back to a span that is not active, and it was its first or its last: moves the span to where
     /// it belongs.
-    #[cold]
-    #[inline(never)]
     fn sort(&mut self, span: &'static Span, pushed: Pushed) {
         let Some(class) = span.class() else { return };
         let slot = class.index();
@@ -362,35 +387,65 @@ impl<P: HeapPages> Default for Heap<P> {
 }
 
 #[expect(unsafe_code, reason = "the trait's promises are passed on to the spans and the page runs")]
+impl<P: HeapPages> Heap<P> {
+    /// The span that a block of a zone lies in; `None` for an address outside of the zones.
+    ///
+    /// # Safety
+    ///
+    /// If `block` lies in a zone, it is a block: `Zone::span_of` is for other addresses.
+    #[inline(always)]
+    unsafe fn span_of_block(&self, block: NonNull<u8>) -> Option<&'static Span> {
+        let offset = block.addr().get().wrapping_sub(self.base);
+        let zone = offset >> self.zone_shift;
+        let table = self.tables.get(zone)?;
+        let unit = offset >> unit_shift(zone);
+        // SAFETY: a block of a zone lies in a unit whose descriptor is in the zone's table, at its index.
+        Some(unsafe { Span::at(table.wrapping_add(unit * size_of::<Span>())) })
+    }
+
+    /// What the common case of giving back does not do.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Blocks::free`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn free_slowly(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), HeapError> {
+        // SAFETY: the caller's promise: a block, out of use, so if it is of a zone, it was popped from that span.
+        unsafe {
+            let Some(span) = self.span_of_block(block) else { return self.free_run(block, layout) };
+            let pushed = span.push(block);
+            self.sort(span, pushed);
+        }
+        Ok(())
+    }
+}
+
+#[expect(unsafe_code, reason = "the trait's promises are passed on to the spans and the page runs")]
 impl<P: HeapPages> Blocks for Heap<P> {
     #[inline(always)]
+    fn allocate_quickly(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        Class::of(layout).and_then(|class| self.pop(class))
+    }
+
+    #[inline(always)]
     fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, HeapError> {
-        if let Some(class) = Class::of(layout)
-            && let Some(block) = self.pop(class)
-        {
-            return Ok(block);
+        match self.allocate_quickly(layout) {
+            Some(block) => Ok(block),
+            None => self.allocate_slowly(layout),
         }
-        self.allocate_slowly(layout)
+    }
+
+    #[inline(always)]
+    unsafe fn free_quickly(&mut self, block: NonNull<u8>) -> bool {
+        // SAFETY: the caller's promise: a block, out of use, so if it is of a zone, it was popped from that span.
+        unsafe { self.span_of_block(block).is_some_and(|span| span.push_in_place(block)) }
     }
 
     #[inline(always)]
     unsafe fn free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), HeapError> {
-        let offset = block.addr().get().wrapping_sub(self.base);
-        let zone = offset >> self.zone_shift;
-        if zone >= ZONES {
-            return self.free_run(block, layout);
-        }
-        let unit = offset >> unit_shift(zone);
-        // SAFETY: 1. a block of a zone lies in a unit whose descriptor is in the zone's table, at its index;
-        // 2. the caller promises that it is a block, out of use, so it was popped from that span.
-        let (span, pushed) = unsafe {
-            let span = Span::at(self.tables[zone].wrapping_add(unit * size_of::<Span>()));
-            (span, span.push(block))
-        };
-        if pushed != Pushed::Same {
-            self.sort(span, pushed);
-        }
-        Ok(())
+        // SAFETY: the same promise.
+        unsafe { if self.free_quickly(block) { Ok(()) } else { self.free_slowly(block, layout) } }
     }
 
     unsafe fn resize(
@@ -434,8 +489,6 @@ impl<P: HeapPages> Blocks for Heap<P> {
 }
 
 impl<P: HeapPages> Heap<P> {
-    #[cold]
-    #[inline(never)]
     fn free_run(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), HeapError> {
         let address = block.addr().get();
         let pages = self.runs.pages_of(address).ok_or(HeapError::NotABlock { address })?;

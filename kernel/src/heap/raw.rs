@@ -140,28 +140,47 @@ impl Span {
         Some(block.cast())
     }
 
-    /// Gives a block back.
+    /// Gives a block back, if that leaves the span where it is: active, or partial before and after. `false`, and
+    /// nothing is done, if it is a matter for [`push`](Self::push).
     ///
     /// # Safety
     ///
-    /// `block` was popped from this span and not pushed since, and nobody uses it any more.
+    /// As for [`push`](Self::push).
     #[inline(always)]
-    pub(super) unsafe fn push(&self, block: NonNull<u8>) -> Pushed {
-        let next = self.free.get();
+    pub(super) unsafe fn push_in_place(&self, block: NonNull<u8>) -> bool {
+        let (live, next) = (self.live.get(), self.free.get());
+        if live & ACTIVE == 0 && (live <= 1 || next.is_null()) {
+            return false;
+        }
         let block = block.cast::<Link>();
         // SAFETY: the block is a carved block of this span that is ours again; blocks are aligned to 16.
         unsafe { block.write(Link { next }) };
         self.free.set(block.as_ptr());
-        let live = self.live.get().wrapping_sub(1);
-        self.live.set(live);
-        if live & ACTIVE != 0 {
+        self.live.set(live.wrapping_sub(1));
+        true
+    }
+
+    /// Gives a block back and says what that makes of the span.
+    ///
+    /// # Safety
+    ///
+    /// `block` was popped from this span and not pushed since, and nobody uses it any more.
+    pub(super) unsafe fn push(&self, block: NonNull<u8>) -> Pushed {
+        // SAFETY: the same promise.
+        if unsafe { self.push_in_place(block) } {
             return Pushed::Same;
         }
-        match (live == 0, next.is_null()) {
-            (false, false) => Pushed::Same,
-            (false, true) => Pushed::Partial,
-            (true, false) => Pushed::Empty,
-            (true, true) => Pushed::EmptyFromFull,
+        let was_full = self.free.get().is_null();
+        let live = self.live.get().saturating_sub(1);
+        let link = block.cast::<Link>();
+        // SAFETY: as in `push_in_place`.
+        unsafe { link.write(Link { next: self.free.get() }) };
+        self.free.set(link.as_ptr());
+        self.live.set(live);
+        match (live, was_full) {
+            (0, true) => Pushed::EmptyFromFull,
+            (0, false) => Pushed::Empty,
+            _ => Pushed::Partial,
         }
     }
 
