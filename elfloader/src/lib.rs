@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod device_tree;
 pub mod entropy;
 pub mod handoff;
