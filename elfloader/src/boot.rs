@@ -2,10 +2,9 @@
 
 use core::fmt::Write as _;
 
-use arrayvec::ArrayVec;
 use elfloader::device_tree;
 use elfloader::entropy::{Entropy, Offered};
-use elfloader::handoff::{self, Facts, PayloadFile};
+use elfloader::handoff::{self, Facts, entry_range};
 use elfloader::kernel_elf::KernelElf;
 use elfloader::memory_map::{ANYWHERE, MemoryMap};
 use elfloader::plan::{LoadPlan, Mapping, Origin, PlacedPlan, Placement, Policy, Purpose, Site};
@@ -16,7 +15,7 @@ use shared_abi::boot_info::{
 };
 use shared_abi::contract::registers::EntryRegisters;
 use shared_abi::image::header::{BootFlags, Header, LogLevel};
-use shared_abi::image::payload::{Entry, Kind, PayloadTable};
+use shared_abi::image::payload::{Kind, PayloadTable};
 use shared_abi::memory::RegionKind;
 use shared_abi::rights::Rights;
 use shared_abi::uart::{Uart, UartLayout};
@@ -30,9 +29,6 @@ use crate::machine::mmio::Mmio;
 use crate::machine::own_image::OwnImage;
 use crate::machine::tables::{IdentityMap, KernelTables};
 use crate::machine::{cache, cpu, ending, memory, report, scratch, self_check, stages, tables};
-
-/// Files of the payload that a kernel can be told of.
-const MAX_MODULES: usize = 64;
 
 /// Regions that the boot itself adds to what the machine has.
 const OWN_REGIONS: usize = 24;
@@ -190,17 +186,12 @@ fn boot(entered: &Entered) -> Result<Jump, BootError> {
     let buffer = unsafe {
         core::slice::from_raw_parts_mut(info_start as *mut u8, plan.arena().boot_info_length() as usize)
     };
-    let entries: ArrayVec<Entry, MAX_MODULES> =
-        payload.entries().filter(|entry| entry.kind == Kind::MODULE).take(MAX_MODULES).collect();
-    let modules: ArrayVec<PayloadFile<'_>, MAX_MODULES> = entries
-        .iter()
-        .map(|entry| PayloadFile { name: entry.name(), phys: entry_range(image_range, entry) })
-        .collect();
     let facts = Facts {
         machine,
         regions: map.regions(),
         placed: &placed,
-        kernel_name: kernel.name(),
+        payload: &payload,
+        image: image_range,
         relocations,
         registers: &set,
         page_tables: PageTables {
@@ -224,8 +215,6 @@ fn boot(entered: &Entered) -> Result<Jump, BootError> {
         boot_cpu: cpu::affinity(),
         device_tree: Some(tree),
         command_line,
-        modules: &modules,
-        symbols: payload.find(Kind::SYMBOLS).map(|entry| entry_range(image_range, &entry)),
         entropy: boot_info::Entropy {
             bytes: entropy.kernel,
             credited_bits: entropy.kernel_bits,
@@ -376,13 +365,6 @@ fn command_line<'a>(machine: &Machine<'a>, payload: &PayloadTable<'a>) -> &'a st
     }
     let packed = payload.find(Kind::COMMAND_LINE).map(|entry| payload.bytes(&entry)).unwrap_or_default();
     core::str::from_utf8(packed).map_or("", |text| text.trim_end_matches('\0'))
-}
-
-/// Where an entry of the payload lies.
-fn entry_range(image: PhysRange, entry: &Entry) -> PhysRange {
-    // The payload table has checked that entries lie inside the image.
-    let start = image.start().checked_add(entry.offset);
-    start.and_then(|start| PhysRange::new(start, entry.length)).unwrap_or_default()
 }
 
 /// Says what became of the parts of image and arena.

@@ -11,21 +11,13 @@ use shared_abi::boot_info::{
 };
 use shared_abi::contract::{DIRECT_MAP_WINDOW, HANDOFF_WINDOW, KERNEL_WINDOW, SLIDE_WINDOW};
 use shared_abi::crc32c::Crc32c;
+use shared_abi::image::payload::{Entry, Kind, PayloadTable};
 
 use crate::kernel_elf::Position;
 use crate::layout;
 use crate::memory_map::Region;
 use crate::plan::{Origin, PlacedPlan};
 use crate::platform::{self, Machine};
-
-/// A file of the payload that the kernel is told of.
-#[derive(Clone, Copy, Debug)]
-pub struct PayloadFile<'a> {
-    /// Its name in the payload table.
-    pub name: &'a str,
-    /// Where it lies.
-    pub phys: PhysRange,
-}
 
 /// Everything there is to say.
 pub struct Facts<'a> {
@@ -35,8 +27,10 @@ pub struct Facts<'a> {
     pub regions: &'a [Region<'a>],
     /// The plan that was carried out.
     pub placed: &'a PlacedPlan<'a>,
-    /// The kernel's name in the payload table.
-    pub kernel_name: &'a str,
+    /// What the image carries.
+    pub payload: &'a PayloadTable<'a>,
+    /// Where the image lies.
+    pub image: PhysRange,
     /// Relocations that were applied.
     pub relocations: u64,
     /// System registers as set.
@@ -53,10 +47,6 @@ pub struct Facts<'a> {
     pub device_tree: Option<PhysRange>,
     /// The command line in force.
     pub command_line: &'a str,
-    /// Modules in the payload.
-    pub modules: &'a [PayloadFile<'a>],
-    /// The kernel's symbol table in the payload.
-    pub symbols: Option<PhysRange>,
     /// Randomness for the kernel.
     pub entropy: boot_info::Entropy,
 }
@@ -75,6 +65,13 @@ pub const fn size_bound(regions: usize, extents: usize, cpus: usize, text: usize
     let tables = tables / 3 * 4 + 16;
     let strings = 4 * (text + 1024);
     if tables > strings { tables } else { strings }
+}
+
+/// Where an entry of the payload lies in the image at `image`.
+pub fn entry_range(image: PhysRange, entry: &Entry) -> PhysRange {
+    // The payload table has checked that entries lie inside the image.
+    let start = image.start().checked_add(entry.offset);
+    start.and_then(|start| PhysRange::new(start, entry.length)).unwrap_or_default()
 }
 
 /// Writes the tables, all but timeline and log; [`finish`] adds those.
@@ -130,7 +127,8 @@ fn kernel(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteEr
     let note = plan.elf().note();
     let pages = plan.pages();
     let flag = |set: bool, flag: KernelFlags| if set { flag } else { KernelFlags::default() };
-    let name = out.string(facts.kernel_name)?;
+    let entry = facts.payload.kernel();
+    let name = out.string(entry.as_ref().map_or("", |entry| entry.name()))?;
     out.push(&Kernel {
         virt_link_base: placement.image.start().get().wrapping_sub(placement.slide),
         slide: placement.slide,
@@ -285,12 +283,13 @@ fn files(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteErr
     if !facts.command_line.is_empty() {
         out.command_line(facts.command_line)?;
     }
-    for module in facts.modules {
-        let name = out.string(module.name)?;
+    for module in facts.payload.entries().filter(|entry| entry.kind == Kind::MODULE) {
+        let phys = entry_range(facts.image, &module);
+        let name = out.string(module.name())?;
         out.push(&Module {
             name,
-            phys_start: module.phys.start().get(),
-            length: module.phys.len(),
+            phys_start: phys.start().get(),
+            length: phys.len(),
             flags: ModuleFlags::READ_ONLY,
             reserved: 0,
         })?;
@@ -298,7 +297,8 @@ fn files(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteErr
     if let Some(initrd) = facts.machine.boot.initrd {
         out.push(&Initrd { phys_start: initrd.start().get(), length: initrd.len() })?;
     }
-    if let Some(symbols) = facts.symbols {
+    if let Some(symbols) = facts.payload.find(Kind::SYMBOLS) {
+        let symbols = entry_range(facts.image, &symbols);
         out.push(&Symbols { phys_start: symbols.start().get(), length: symbols.len() })?;
     }
     Ok(())
