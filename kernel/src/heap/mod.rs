@@ -27,6 +27,7 @@ pub mod checked;
 pub mod error;
 pub mod global;
 pub mod pages;
+pub mod workload;
 
 mod class;
 mod raw;

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::arena::Arena;
 use super::checked::{CheckedHeap, FREED, FRESH};
 use super::global::GlobalHeap;
+use super::workload::{Workload, Wrong};
 use super::*;
 
 const WINDOW: usize = 64 << 20;
@@ -218,6 +219,67 @@ proptest! {
         heap.trim().unwrap();
         prop_assert_eq!(heap.heap().statistics(), HeapStatistics::default());
     }
+}
+
+/// Steps of the workload: HANDOFF_HEAP_STEPS=1000000 makes it long.
+fn steps_of_workload() -> u64 {
+    std::env::var("HANDOFF_HEAP_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(30_000)
+}
+
+#[test]
+fn the_workload_of_the_machine_holds_on_the_host() {
+    // With memory to spare, and with so little that most of it is pressure.
+    for (budget, seed) in [(ALL_PAGES, 1), (600, 2)] {
+        let mut heap = heap(budget);
+        let mut workload = Workload::<256>::new(seed);
+        workload.run(&mut heap, steps_of_workload()).unwrap();
+        let statistics = heap.statistics();
+        assert!(statistics.small + statistics.large >= workload.bytes());
+        assert_eq!(workload.summary().exhausted > 0, budget == 600, "{}", workload.summary());
+        workload.finish(&mut heap).unwrap();
+        heap.trim();
+        assert_eq!(heap.statistics(), HeapStatistics::default());
+    }
+}
+
+#[test]
+fn the_workload_finds_broken_heaps() {
+    /// Breaks what the heap does, from the hundredth block on.
+    struct Broken(Heap<Arena>, usize, u32);
+    impl Blocks for Broken {
+        fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, HeapError> {
+            self.1 += 1;
+            let block = self.0.allocate(layout)?;
+            Ok(match self.2 {
+                // One byte off; and the same block twice.
+                0 if self.1 > 100 && layout.align() > 1 => unsafe { block.add(1) },
+                1 if self.1 > 100 && layout.size() > 16 => {
+                    free(&mut self.0, block, layout).unwrap();
+                    block
+                }
+                _ => block,
+            })
+        }
+        unsafe fn free(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), HeapError> {
+            unsafe { self.0.free(block, layout) }
+        }
+        unsafe fn resize(
+            &mut self,
+            block: NonNull<u8>,
+            layout: Layout,
+            size: usize,
+        ) -> Result<NonNull<u8>, HeapError> {
+            let moved = unsafe { self.0.resize(block, layout, size) }?;
+            if self.2 == 2 {
+                write(moved, size.min(layout.size()) as isize - 1, 0x5A);
+            }
+            Ok(moved)
+        }
+    }
+    let run = |kind| Workload::<64>::new(3).run(&mut Broken(heap(ALL_PAGES), 0, kind), 20_000).unwrap_err();
+    assert!(matches!(run(0), Wrong::Misaligned { .. }));
+    assert!(matches!(run(1), Wrong::Overlap { .. } | Wrong::Changed { .. }));
+    assert!(matches!(run(2), Wrong::Changed { .. }));
 }
 
 // ---- edges ----
