@@ -26,7 +26,8 @@ fn image(input: &[u8]) -> Vec<u8> {
     let table = &mut image[2 * HEADER_PAGE..];
     table[..12].copy_from_slice(b"HOTABLE\0\x01\0\0\0");
     table[24..32].copy_from_slice(&image_size.to_le_bytes());
-    let word = |at: usize| u32::from_le_bytes([table[at], table[at + 1], table[at + 2], table[at + 3]]) as usize;
+    let word =
+        |at: usize| u32::from_le_bytes([table[at], table[at + 1], table[at + 2], table[at + 3]]) as usize;
     let length = word(12).saturating_add(word(16).saturating_mul(word(20)));
     let checksum = crc32c(crc32c(0, &table[..36]), table.get(40..length).unwrap_or_default());
     table[36..40].copy_from_slice(&checksum.to_le_bytes());

@@ -7,8 +7,10 @@ use shared_abi::note::{ElfNotes, NoteSearch};
 fuzz_target!(|bytes: &[u8]| {
     let Some((p_align, segment)) = bytes.split_first() else { return };
     let p_align = u64::from(*p_align);
-    let covered: usize =
-        ElfNotes::new(segment, p_align).flatten().map(|note| 12 + note.name.len() + note.descriptor.len()).sum();
+    let covered: usize = ElfNotes::new(segment, p_align)
+        .flatten()
+        .map(|note| 12 + note.name.len() + note.descriptor.len())
+        .sum();
     assert!(covered <= segment.len());
 
     let mut search = NoteSearch::new();

@@ -140,9 +140,9 @@ impl Note {
         if self.stack_size > MAX_STACK_SIZE || !self.stack_size.is_multiple_of(PAGE) {
             return Err(NoteError::StackSize { asked: self.stack_size });
         }
+        // The window reaches to the end of the address space: every multiple from its start on lies in it.
         if self.direct_map_offset != ANY_OFFSET
             && (self.direct_map_offset < DIRECT_MAP_WINDOW.start().get()
-                || self.direct_map_offset >= DIRECT_MAP_WINDOW.end()
                 || !self.direct_map_offset.is_multiple_of(PageSize::Size1G.bytes()))
         {
             return Err(NoteError::DirectMapOffset { asked: self.direct_map_offset });
