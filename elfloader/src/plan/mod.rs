@@ -236,6 +236,11 @@ impl<'a> PlacedPlan<'a> {
         &self.plan
     }
 
+    /// Where the arena begins.
+    pub const fn base(&self) -> PhysAddr {
+        self.base
+    }
+
     /// Where an extent's pages lie.
     pub fn phys(&self, extent: &Extent) -> PhysAddr {
         extent.phys(self.plan.site.kernel, self.base)

@@ -1,0 +1,162 @@
+//! ELF bytes → plan → contents of memory → tables: no panic, no work outside the kernel's file and the arena, never
+//! a table too few.
+//!
+//! The first bytes choose policy and randomness and how the rest is read: as an ELF file, or as a terse description
+//! of segments from which a file is made, so that most inputs get past the header.
+#![no_main]
+
+#[path = "../../tests/elf_builder/mod.rs"]
+mod elf_builder;
+#[path = "../../tests/table_room/mod.rs"]
+mod table_room;
+
+use elf_builder::*;
+use elfloader::kernel_elf::KernelElf;
+use elfloader::memory_map::{ANYWHERE, MemoryMap};
+use elfloader::plan::{DirectMap, Fill, LoadPlan, Placement, Policy, Room, Site, Slide};
+use elfloader::platform::{Machine, MemoryRange};
+use libfuzzer_sys::fuzz_target;
+use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
+use shared_abi::memory::RegionKind;
+use shared_abi::note::Note;
+
+/// Where the kernel's file lies, after loader and header page.
+const KERNEL: u64 = 0x4021_0000;
+
+/// Largest arena that is carried out; larger plans are only made.
+const LARGEST: u64 = 64 << 20;
+
+/// Bytes to be taken apart; zeros when they have run out.
+struct Input<'a>(&'a [u8]);
+
+impl Input<'_> {
+    fn byte(&mut self) -> u8 {
+        let (&first, rest) = self.0.split_first().unwrap_or((&0, &[]));
+        self.0 = rest;
+        first
+    }
+
+    fn number(&mut self, bytes: u32) -> u64 {
+        (0..bytes).fold(0, |number, _| number << 8 | u64::from(self.byte()))
+    }
+
+    /// Sizes and offsets as they come: small, whole pages, or a bit of both.
+    fn size(&mut self) -> u64 {
+        match self.byte() % 4 {
+            0 => self.number(1),
+            1 => self.number(1) * PAGE,
+            2 => self.number(2),
+            _ => self.number(3),
+        }
+    }
+}
+
+/// A file from a description.
+fn described(input: &mut Input<'_>) -> Vec<u8> {
+    let knobs = input.byte();
+    let elf_type = if knobs & 1 == 0 { ET_EXEC } else { ET_DYN };
+    let link = if knobs & 1 == 0 { LINK } else { input.size() };
+    let contiguous = [0, 0, 0x1000, 0x20_0000][usize::from(knobs >> 1 & 3)];
+    let note = Note { contiguous_alignment: contiguous, ..Note::DEFAULT };
+    let mut elf = ElfBuilder::new(elf_type, link, &note).contents(0x1_FFFF, vec![1]);
+    let mut at = link;
+    for index in 0..input.byte() % 12 {
+        let flags = if index == 0 { RX } else { [R, RW, RW, RX, 0, R, RW, RWX][usize::from(input.byte() % 8)] };
+        at = at.wrapping_add(input.size());
+        let offset = match input.byte() % 3 {
+            0 => FREE + (at & 0xFFF) + input.number(1) * PAGE % 0x1_0000,
+            1 => input.size() & !0xFFF | at & 0xFFF,
+            _ => input.size(),
+        };
+        let size = input.size();
+        let memory = size.wrapping_add(input.size());
+        let kind = if input.byte() == 7 { PT_GNU_RELRO } else { PT_LOAD };
+        elf = elf.program(Program::load(flags, at, offset, size).memory(memory).kind(kind));
+        if kind == PT_LOAD {
+            at = at.wrapping_add(memory);
+            if input.byte() % 2 == 0 {
+                at = at.wrapping_add(0xFFF) & !0xFFF;
+            }
+        }
+    }
+    let table = link.wrapping_add(input.size());
+    let relr = link.wrapping_add(input.size());
+    let section = dynamic(&[(7, table), (8, input.number(1) * 24), (36, relr), (35, input.number(1) * 8), (0, 0)]);
+    elf = elf
+        .program(Program::load(R, 0, 0x1C00, section.len() as u64).kind(PT_DYNAMIC))
+        .contents(0x1C00, section);
+    // What is left becomes the file's bytes: relative relocations of the first pages, then anything.
+    let entries: Vec<_> = (0..input.byte() % 16)
+        .map(|_| (link.wrapping_add(input.size()), 1027, input.number(2) as i64))
+        .collect();
+    let (offset, words_offset) = (input.size(), input.size());
+    let relative: Vec<u64> = (0..input.byte() % 16)
+        .map(|_| if input.byte() & 1 == 0 { link.wrapping_add(input.size()) } else { input.number(8) | 1 })
+        .collect();
+    elf.contents(offset.max(FREE), rela(&entries)).contents(words_offset.max(FREE), words(&relative)).build()
+}
+
+fn machine() -> MemoryMap<'static> {
+    let mut machine = Machine::default();
+    machine.memory.push(MemoryRange {
+        range: PhysRange::from_bounds(0x4000_0000, 0x1_0000_0000).unwrap_or_default(),
+        node: 0,
+    });
+    let mut map = MemoryMap::new();
+    map.lay_out(&machine, 1 << 48).unwrap();
+    map
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut input = Input(bytes);
+    let knobs = input.byte();
+    let entropy = [input.number(8), input.number(8)];
+    let file = if knobs & 1 == 0 { input.0.to_vec() } else { described(&mut input) };
+    let Ok(elf) = KernelElf::parse(&file) else { return };
+    let policy = match knobs >> 1 & 3 {
+        0 => Policy::new(elf.note(), false),
+        1 => Policy { slide: Slide::Fixed(entropy[0] & !0x1F_FFFF), direct_map: DirectMap::Fixed(entropy[1]) },
+        _ => Policy::new(elf.note(), true),
+    };
+    let mut map = machine();
+    let Ok(placement) = Placement::choose(&elf, &policy, entropy, 0x1_0000_0000) else { return };
+    let image = PhysRange::from_bounds(0x4020_0000, KERNEL + (file.len() as u64).next_multiple_of(PAGE)).unwrap();
+    map.claim(image, RegionKind::LOADER_RECLAIMABLE, "image").unwrap();
+    let site = Site {
+        kernel: PhysAddr::new(KERNEL).unwrap(),
+        resident: PhysRange::from_bounds(0x4020_1000, 0x4020_9000).unwrap(),
+        stack_size: elf.note().stack_bytes(),
+        boot_info_size: 0x4000,
+        console: PhysRange::from_bounds(0x0900_0000, 0x0900_1000),
+    };
+    let mut room = Room::new();
+    let Ok(plan) = LoadPlan::new(&elf, placement, site, map.regions(), &mut room) else { return };
+    assert!(plan.to_string().lines().count() > 8);
+    let (length, alignment) = (plan.arena().length(), plan.arena().alignment());
+    if length > LARGEST {
+        return;
+    }
+    let arena = map.allocate(length, alignment, ANYWHERE, RegionKind::LOADER_RECLAIMABLE, "arena").unwrap();
+    let tables = plan.arena().table_count();
+    let placed = plan.place(arena).unwrap();
+    let kernel = PhysRange::from_bounds(KERNEL, image.end()).unwrap();
+    placed.fill(|fill| match fill {
+        Fill::Copy { from, to, length } => {
+            assert!(from + length <= file.len() as u64);
+            assert!(arena.covers(PhysRange::new(to, length).unwrap()));
+        }
+        Fill::Zero { to, length } => {
+            let range = PhysRange::new(to, length).unwrap();
+            assert!(arena.covers(range) || kernel.covers(range));
+        }
+    });
+    placed.relocate(|phys, _| {
+        let word = PhysRange::new(phys, 8).unwrap();
+        assert!(arena.covers(word) || kernel.covers(word));
+    });
+    for (range, used) in placed.uses() {
+        assert!(arena.covers(range));
+        map.retype(range, used.kind(), "").unwrap();
+    }
+    table_room::build(&placed, map.regions(), tables);
+});
