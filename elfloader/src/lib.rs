@@ -17,3 +17,10 @@ pub mod relocation;
 #[cfg(test)]
 #[path = "../tests/elf_builder/mod.rs"]
 mod elf_builder;
+
+#[cfg(test)]
+extern crate self as elfloader;
+
+#[cfg(test)]
+#[path = "../tests/host_boot/mod.rs"]
+mod host_boot;

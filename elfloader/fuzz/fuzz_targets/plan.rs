@@ -1,5 +1,5 @@
-//! ELF bytes → plan → contents of memory → tables: no panic, no work outside the kernel's file and the arena, never
-//! a table too few.
+//! ELF bytes → plan → contents of memory → tables → auditor: no panic, no work outside the kernel's file and the
+//! arena, never a table too few, nothing that the auditor finds.
 //!
 //! The first bytes choose policy and randomness and how the rest is read: as an ELF file, or as a terse description
 //! of segments from which a file is made, so that most inputs get past the header.
@@ -7,21 +7,15 @@
 
 #[path = "../../tests/elf_builder/mod.rs"]
 mod elf_builder;
-#[path = "../../tests/table_room/mod.rs"]
-mod table_room;
+#[path = "../../tests/host_boot/mod.rs"]
+mod host_boot;
 
 use elf_builder::*;
 use elfloader::kernel_elf::KernelElf;
-use elfloader::memory_map::{ANYWHERE, MemoryMap};
-use elfloader::plan::{DirectMap, Fill, LoadPlan, Placement, Policy, Room, Site, Slide};
-use elfloader::platform::{Machine, MemoryRange};
+use elfloader::plan::{DirectMap, Fill, LoadPlan, Placement, Policy, Room, Slide};
 use libfuzzer_sys::fuzz_target;
-use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
-use shared_abi::memory::RegionKind;
+use shared_abi::addr::{PAGE, PhysRange};
 use shared_abi::note::Note;
-
-/// Where the kernel's file lies, after loader and header page.
-const KERNEL: u64 = 0x4021_0000;
 
 /// Largest arena that is carried out; larger plans are only made.
 const LARGEST: u64 = 64 << 20;
@@ -96,17 +90,6 @@ fn described(input: &mut Input<'_>) -> Vec<u8> {
     elf.contents(offset.max(FREE), rela(&entries)).contents(words_offset.max(FREE), words(&relative)).build()
 }
 
-fn machine() -> MemoryMap<'static> {
-    let mut machine = Machine::default();
-    machine.memory.push(MemoryRange {
-        range: PhysRange::from_bounds(0x4000_0000, 0x1_0000_0000).unwrap_or_default(),
-        node: 0,
-    });
-    let mut map = MemoryMap::new();
-    map.lay_out(&machine, 1 << 48).unwrap();
-    map
-}
-
 fuzz_target!(|bytes: &[u8]| {
     let mut input = Input(bytes);
     let knobs = input.byte();
@@ -118,28 +101,20 @@ fuzz_target!(|bytes: &[u8]| {
         1 => Policy { slide: Slide::Fixed(entropy[0] & !0x1F_FFFF), direct_map: DirectMap::Fixed(entropy[1]) },
         _ => Policy::new(elf.note(), true),
     };
-    let mut map = machine();
-    let Ok(placement) = Placement::choose(&elf, &policy, entropy, 0x1_0000_0000) else { return };
-    let image = PhysRange::from_bounds(0x4020_0000, KERNEL + (file.len() as u64).next_multiple_of(PAGE)).unwrap();
-    map.claim(image, RegionKind::LOADER_RECLAIMABLE, "image").unwrap();
-    let site = Site {
-        kernel: PhysAddr::new(KERNEL).unwrap(),
-        resident: PhysRange::from_bounds(0x4020_1000, 0x4020_9000).unwrap(),
-        stack_size: elf.note().stack_bytes(),
-        boot_info_size: 0x4000,
-        console: PhysRange::from_bounds(0x0900_0000, 0x0900_1000),
-    };
+    let mut map = host_boot::memory_map(file.len());
+    let ram_end = map.mapped_span().unwrap().end();
+    let Ok(placement) = Placement::choose(&elf, &policy, entropy, ram_end) else { return };
     let mut room = Room::new();
+    let site = host_boot::site(elf.note());
     let Ok(plan) = LoadPlan::new(&elf, placement, site, map.regions(), &mut room) else { return };
     assert!(plan.to_string().lines().count() > 8);
-    let (length, alignment) = (plan.arena().length(), plan.arena().alignment());
-    if length > LARGEST {
+    if plan.arena().length() > LARGEST {
         return;
     }
-    let arena = map.allocate(length, alignment, ANYWHERE, RegionKind::LOADER_RECLAIMABLE, "arena").unwrap();
-    let tables = plan.arena().table_count();
-    let placed = plan.place(arena).unwrap();
-    let kernel = PhysRange::from_bounds(KERNEL, image.end()).unwrap();
+    let length = plan.arena().length();
+    let placed = host_boot::place(plan, &mut map);
+    let arena = PhysRange::new(placed.base(), length).unwrap();
+    let kernel = host_boot::kernel(file.len());
     placed.fill(|fill| match fill {
         Fill::Copy { from, to, length } => {
             assert!(from + length <= file.len() as u64);
@@ -154,9 +129,7 @@ fuzz_target!(|bytes: &[u8]| {
         let word = PhysRange::new(phys, 8).unwrap();
         assert!(arena.covers(word) || kernel.covers(word));
     });
-    for (range, used) in placed.uses() {
-        assert!(arena.covers(range));
-        map.retype(range, used.kind(), "").unwrap();
-    }
-    table_room::build(&placed, map.regions(), tables);
+    assert!(placed.uses().all(|(range, _)| arena.covers(range)));
+    host_boot::describe(&placed, &mut map);
+    host_boot::build_and_audit(&placed, &map);
 });

@@ -11,8 +11,8 @@ use shared_abi::rights::Rights;
 
 use super::*;
 use crate::elf_builder::*;
+use crate::host_boot::{self, KERNEL};
 
-const KERNEL: u64 = 0x4020_0000;
 const GARBAGE: u8 = 0xA5;
 
 /// Where a segment's bytes lie in the file.
@@ -353,21 +353,6 @@ fn expected_rights(made: &Made) -> BTreeMap<u64, Rights> {
     pages
 }
 
-fn regions(arena: PhysRange) -> Vec<Region<'static>> {
-    let region = |start, end, kind| Region {
-        range: PhysRange::from_bounds(start, end).unwrap(),
-        kind,
-        node: 0,
-        name: "",
-    };
-    vec![
-        region(0x4000_0000, 0x4010_0000, RegionKind::USABLE),
-        region(0x4010_0000, 0x4010_3000, RegionKind::NO_MAP),
-        region(0x4010_3000, arena.start().get(), RegionKind::FIRMWARE),
-        region(arena.start().get(), 0x1_8000_0000, RegionKind::USABLE),
-    ]
-}
-
 /// Number of tables that a mapper of the greedy kind makes, besides the loader's four.
 fn count_by_mapping(mappings: &[Mapping]) -> u64 {
     let mut tables = BTreeSet::new();
@@ -403,25 +388,21 @@ fn run(case: &Case) -> Result<(), TestCaseError> {
         Err(error) => return Err(TestCaseError::fail(format!("E{:04} {error}", error.code()))),
     };
     let policy = Policy::new(elf.note(), case.entropy[0] & 1 == 0);
-    let placement = Placement::choose(&elf, &policy, case.entropy, 0x1_8000_0000).unwrap();
-    let resident = PhysRange::from_bounds(0x4010_8000, 0x4011_0000).unwrap();
-    let site = Site {
-        kernel: PhysAddr::new(KERNEL).unwrap(),
-        resident,
-        stack_size: 0x4000,
-        boot_info_size: 0x1234,
-        console: PhysRange::from_bounds(0x0900_0800, 0x0900_0900),
-    };
+    let mut map = host_boot::memory_map(made.file.len());
+    let ram_end = map.mapped_span().unwrap().end();
+    let placement = Placement::choose(&elf, &policy, case.entropy, ram_end).unwrap();
+    // Something else is in memory as well, so that the arena comes to lie at any page.
+    let other = PhysRange::from_bounds(0x1_8000_0000, 0x1_8000_1000 + case.arena * PAGE).unwrap();
+    map.claim(other, RegionKind::INITRD, "initrd").unwrap();
     let mut room = Room::new();
-    let no_arena = regions(PhysRange::from_bounds(0x8000_0000, 0x8000_0000).unwrap());
-    let plan = match LoadPlan::new(&elf, placement, site, &no_arena, &mut room) {
+    let site = host_boot::site(elf.note());
+    let plan = match LoadPlan::new(&elf, placement, site, map.regions(), &mut room) {
         Ok(plan) => plan,
         Err(error) => return Err(TestCaseError::fail(format!("E{:04} {error}", error.code()))),
     };
     let (needed, bound) = (plan.arena().length(), plan.arena().table_count());
-    let start = (0x8000_0000 + case.arena * 0x1000).next_multiple_of(plan.arena().alignment());
-    let arena = PhysRange::from_bounds(start, start + needed).unwrap();
-    let placed = plan.place(arena).unwrap();
+    let placed = host_boot::place(plan, &mut map);
+    let arena = PhysRange::new(placed.base(), needed).unwrap();
     let plan = placed.plan();
     let slide = placement.slide;
 
@@ -516,7 +497,9 @@ fn run(case: &Case) -> Result<(), TestCaseError> {
         prop_assert_eq!(plan.pages().in_place, 0);
     }
 
-    check_mappings(&placed, &regions(arena), arena, bound)?;
+    host_boot::describe(&placed, &mut map);
+    check_mappings(&placed, map.regions(), arena, bound)?;
+    host_boot::build_and_audit(&placed, &map);
 
     // Uses lie in the arena and apart.
     let mut uses: Vec<_> = placed.uses().map(|(range, _)| range).filter(|range| !range.is_empty()).collect();
@@ -538,7 +521,7 @@ fn check_mappings(
     }
     let tables = count_by_mapping(&mappings);
     prop_assert_eq!(TableCount::of(mappings.iter().copied()).tables(), tables);
-    prop_assert!(tables < bound && bound <= tables + 4 * placed.plan().extents().len() as u64);
+    prop_assert!(tables < bound && bound <= tables + 1 + 4 * placed.plan().extents().len() as u64);
 
     let phys_range = |mapping: &Mapping| PhysRange::new(mapping.phys, mapping.virt.len()).unwrap();
     // No executable frame is writable anywhere, and none is executable in the direct map.
