@@ -11,6 +11,9 @@ mod trial;
 
 #[cfg(target_os = "none")]
 mod story {
+    use core::panic::PanicInfo;
+
+    use kernel::machine::memory::KernelHeap;
     use kernel::machine::{console, ending, memory, vectors};
     use kernel::println;
     use shared_abi::boot_info::BootInfo;
@@ -20,19 +23,34 @@ mod story {
 
     shared_abi::entry!(kmain);
 
+    /// Where `alloc`'s collections live once memory is started.
+    #[global_allocator]
+    pub static HEAP: KernelHeap = memory::heap();
+
+    /// The verdict's codes.
+    const NO_MEMORY: u32 = 1;
+    const TRIAL_FAILED: u32 = 2;
+    const PANICKED: u32 = 255;
+
     fn kmain(info: BootInfo<'static>) -> ! {
         console::start(&info);
         ending::start(&info);
         vectors::install(&info);
-        if let Err(error) = memory::start(&info) {
-            println!("memory cannot be started: {error:?}");
-            ending::finish(Verdict::Bad(1));
+        if let Err(error) = memory::start(&info, &HEAP) {
+            println!("memory cannot be started: {error}");
+            ending::finish(Verdict::Bad(NO_MEMORY));
         }
         report::handoff(&info);
         report::hardware(&info);
         report::memory();
         let good = trial::translations(&info) & trial::heap() & trial::contract(&info);
-        ending::finish(if good { Verdict::Good } else { Verdict::Bad(2) })
+        ending::finish(if good { Verdict::Good } else { Verdict::Bad(TRIAL_FAILED) })
+    }
+
+    #[panic_handler]
+    fn panic(info: &PanicInfo<'_>) -> ! {
+        println!("{info}");
+        ending::finish(Verdict::Bad(PANICKED))
     }
 }
 

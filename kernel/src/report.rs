@@ -2,7 +2,7 @@
 
 use aarch64_cpu::registers::*;
 use kernel::machine::{memory, translate};
-use kernel::println;
+use kernel::{print, println};
 use shared_abi::addr::PAGE_SHIFT;
 use shared_abi::boot_info::{BootInfo, WindowId};
 
@@ -67,8 +67,17 @@ pub fn hardware(info: &BootInfo<'_>) {
 
 /// The frame allocator as it stands.
 pub fn memory() {
-    let statistics = memory::with(|memory| memory.frames.statistics());
-    if let Some(statistics) = statistics {
-        println!("allocator     {statistics:?}");
+    let Some(statistics) = memory::with(|memory| memory.frames.statistics()) else { return };
+    println!(
+        "allocator     {} frames free, {} allocated, {} reserved, {} KiB of metadata",
+        statistics.free,
+        statistics.allocated,
+        statistics.reserved,
+        (statistics.metadata << PAGE_SHIFT) >> 10
+    );
+    print!("  free blocks by order:");
+    for (order, count) in statistics.free_blocks.iter().enumerate().filter(|(_, count)| **count > 0) {
+        print!(" {order}:{count}");
     }
+    println!();
 }

@@ -6,8 +6,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
+use crate::story::HEAP;
 use aarch64_cpu::registers::*;
-use kernel::machine::memory::{self, HEAP};
+use kernel::machine::memory;
 use kernel::machine::translate::{Access, translate};
 use kernel::println;
 use shared_abi::addr::{PAGE, VirtAddr};
@@ -75,7 +76,13 @@ pub fn heap() -> bool {
             "BTreeMap",
             map.iter().all(|(key, value)| **value * 7 % 2_003 == *key) && map.len() == 1_000,
         );
-    println!("heap          {:?}", HEAP.with(|heap| heap.statistics()));
+    let heap = HEAP.with(|heap| heap.statistics());
+    println!(
+        "heap          {} KiB mapped, {} KiB in small blocks, {} KiB in large ones",
+        heap.mapped >> 10,
+        heap.small >> 10,
+        heap.large >> 10
+    );
     drop((boxed, numbers, text, map));
     HEAP.with(|heap| heap.trim());
     let after = memory::with(|memory| memory.frames.free_frames());

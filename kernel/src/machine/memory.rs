@@ -1,5 +1,7 @@
 //! Frames and tables of the running kernel: the allocator over the direct map, and the heap's pages behind it.
 
+use core::fmt;
+
 use shared_abi::addr::{Frame, PAGE, PageSize, PhysAddr, VirtAddr, VirtRange};
 use shared_abi::boot_info::{BootInfo, WindowId};
 use shared_abi::page_table::{PageTable, Table, TableError, TableStore, Translation};
@@ -23,9 +25,13 @@ pub struct Memory {
 
 static MEMORY: Lock<Option<Memory>> = Lock::new(None);
 
-/// The kernel's heap: `alloc`'s collections live here once [`start`] has run.
-#[global_allocator]
-pub static HEAP: GlobalHeap<Heap<KernelPages>> = GlobalHeap::new(Heap::new(), report_misuse);
+/// The heap over the heap window. A kernel makes one its `#[global_allocator]` and hands it to [`start`].
+pub type KernelHeap = GlobalHeap<Heap<KernelPages>>;
+
+/// A heap that is not started yet and says on the console what misuse it finds.
+pub const fn heap() -> KernelHeap {
+    GlobalHeap::new(Heap::new(), report_misuse)
+}
 
 fn report_misuse(error: &HeapError) {
     println!("error E{:04}: {error}", error.code());
@@ -40,11 +46,21 @@ pub enum StartError {
     Heap(Option<HeapError>),
 }
 
-/// Starts the frame allocator from the handoff's memory map and the heap in its window.
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frames(error) => write!(f, "error E{:04}: {error}", error.code()),
+            Self::Heap(Some(error)) => write!(f, "error E{:04}: {error}", error.code()),
+            Self::Heap(None) => f.write_str("the handoff announces no heap window"),
+        }
+    }
+}
+
+/// Starts the frame allocator from the handoff's memory map and `heap` in its window.
 ///
 /// # Errors
 /// [`StartError`]; the kernel then has neither.
-pub fn start(info: &BootInfo<'_>) -> Result<(), StartError> {
+pub fn start(info: &BootInfo<'_>, heap: &KernelHeap) -> Result<(), StartError> {
     let direct_map_offset = info.direct_map().virt_offset;
     let map = info.memory_map().map(|region| (region.range(), region.kind()));
     // SAFETY: the contract maps all free memory at this offset, read-write, and says that it is the kernel's;
@@ -54,7 +70,7 @@ pub fn start(info: &BootInfo<'_>) -> Result<(), StartError> {
     let root = PhysAddr::new(info.page_tables().phys_root_high).unwrap_or_default();
     *MEMORY.lock() = Some(Memory { frames, tree: PageTable::ttbr1(root.frame()), direct_map_offset });
     let window = info.window(WindowId::HEAP).ok_or(StartError::Heap(None))?;
-    HEAP.with(|heap| heap.start(KernelPages { window })).map_err(|error| StartError::Heap(Some(error)))
+    heap.with(|heap| heap.start(KernelPages { window })).map_err(|error| StartError::Heap(Some(error)))
 }
 
 /// Runs `action` on the memory, locked; `None` before [`start`].

@@ -6,7 +6,6 @@ pub mod console;
 pub mod ending;
 pub mod memory;
 pub mod mmio;
-mod panic;
 pub mod tlb;
 pub mod translate;
 pub mod vectors;
