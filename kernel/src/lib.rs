@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 
+pub mod address_space;
 pub mod faults;
 pub mod frames;
 pub mod heap;

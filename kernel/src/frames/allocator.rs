@@ -74,6 +74,13 @@ pub struct FrameAllocator<M> {
     pub(super) reclaimed: u64,
 }
 
+impl<M> core::fmt::Debug for FrameAllocator<M> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let free = self.elsewhere + self.right.free + self.left.free;
+        write!(f, "{free:#x} of {:#x} frames free, {:#x} reserved", self.total, self.reserved)
+    }
+}
+
 /// The index of a chunk in its zone.
 pub(super) const fn chunk_index(chunk: u64) -> usize {
     chunk as usize % UNITS
@@ -105,6 +112,18 @@ impl<M: FrameMemory> FrameAllocator<M> {
             reserved: totals.total - totals.free,
             reclaimed: 0,
         })
+    }
+
+    /// How memory is reached.
+    #[inline(always)]
+    pub(crate) fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// The same, to change what a frame holds.
+    #[inline(always)]
+    pub(crate) fn memory_mut(&mut self) -> &mut M {
+        &mut self.memory
     }
 
     /// Frames that are free.

@@ -2,7 +2,9 @@
 #![expect(unsafe_code, reason = "physical frames become references here and nowhere else in this module")]
 
 use super::memory::{FrameMemory, LineWords, OwnedFrame, OwnedLine, PageWords};
+use crate::address_space::{TableFrame, TableMemory};
 use shared_abi::addr::{PAGE, PAGE_SHIFT};
+use shared_abi::page_table::Table;
 
 /// Physical memory mapped at a constant distance, `virtual = physical + offset` (modulo 2⁶⁴).
 ///
@@ -52,5 +54,16 @@ impl FrameMemory for DirectMap {
         let page = core::ptr::with_exposed_provenance_mut::<u8>(address as usize);
         // SAFETY: as in `page`, for each of the `count` frames: the allocator owns all of them.
         unsafe { page.write_bytes(0, (count * PAGE) as usize) }
+    }
+}
+
+impl TableMemory for DirectMap {
+    #[inline(always)]
+    fn table(&self, frame: TableFrame) -> Option<&Table> {
+        let address = frame.frame().start().get().wrapping_add(self.offset);
+        let table = core::ptr::with_exposed_provenance::<Table>(address as usize);
+        // SAFETY: the frame holds a table, as a `TableFrame` proves, and is mapped. Whoever else looks at a table does
+        // so by atomics as well, as the hardware does.
+        Some(unsafe { &*table })
     }
 }

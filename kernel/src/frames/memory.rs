@@ -32,7 +32,7 @@ pub struct OwnedFrame(u64);
 impl OwnedFrame {
     /// `number` is the number of a frame that the caller knows to own.
     #[inline(always)]
-    pub(super) const fn new(number: u64) -> Self {
+    pub(crate) const fn new(number: u64) -> Self {
         Self(number)
     }
 

@@ -131,6 +131,30 @@ impl<M: FrameMemory> FrameAllocator<M> {
         Ok(())
     }
 
+    /// Makes the block of `order` that begins at `first` so many blocks of `into`, each to be freed by itself.
+    ///
+    /// # Errors
+    /// As for [`FrameAllocator::free`], and `Misaligned` if `into` is the larger order; nothing is changed then.
+    pub fn divide(&mut self, first: Frame, order: Order, into: Order) -> Result<(), FrameError> {
+        let (start, end) = (first.number(), first.number() + order.frames());
+        if start & (order.frames() - 1) != 0 || into > order {
+            let aligned = frame(start & !(order.frames() - 1));
+            return Err(FrameError::Misaligned { frame: first, order, first: aligned });
+        }
+        if self.stretch(start).what != Use::First || self.block_end(start) != end {
+            return Err(self.refusal(first, order.frames()));
+        }
+        self.settle();
+        // A block of an order lies in one zone.
+        if let Some(page) = self.zone_page(start >> ZONE_SHIFT) {
+            for piece in (start..end).step_by(into.frames() as usize) {
+                self.paint_zone(page, piece..piece + into.frames(), Paint::Block);
+            }
+            self.refile(page);
+        }
+        Ok(())
+    }
+
     /// Sets free frames aside, so that nothing is allocated there until they are released.
     ///
     /// # Errors
