@@ -10,7 +10,7 @@
 //! ```
 
 use super::TableError;
-use super::table::{ENTRIES, TableStore};
+use super::table::{ENTRIES, Table, TableStore};
 use crate::addr::Frame;
 use crate::vmsa::Descriptor;
 
@@ -122,7 +122,7 @@ impl Chain {
 
 /// Gives back the tables below the one in `frame`.
 fn free_below<S: TableStore + ?Sized>(store: &mut S, frame: Frame, level: u8) {
-    if level >= 3 {
+    if level >= 3 || !store.table(frame).is_some_and(Table::may_have_tables) {
         return;
     }
     for index in (0..ENTRIES).step_by(8) {

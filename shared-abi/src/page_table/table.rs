@@ -115,6 +115,12 @@ impl Table {
         Descriptor::from_bits_retain(bits)
     }
 
+    /// Whether an entry may lead to another table: blocks and entries that are not valid have bit 1 clear.
+    #[inline]
+    pub(super) fn may_have_tables(&self) -> bool {
+        self.fold(0, ENTRIES, 0, |all, entry| all | entry).contains(Descriptor::TABLE_OR_PAGE)
+    }
+
     /// The first of `count` entries from `index` that is valid, as an index.
     #[inline]
     pub(super) fn first_valid(&self, index: usize, count: usize) -> Option<usize> {

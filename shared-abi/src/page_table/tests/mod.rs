@@ -6,6 +6,7 @@ use crate::rights::Rights;
 use crate::vmsa::{Attributes, Descriptor};
 
 mod model;
+mod peer;
 
 const ROOT: u64 = 0x4_8000;
 const HIGH: u64 = 0xFFFF_0000_0000_0000;
