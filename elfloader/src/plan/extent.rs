@@ -138,34 +138,36 @@ impl Builder<'_> {
         }
         let mut run = Run { first, end };
         let (file_first, file_end) = segment.file_pages();
+        // Takes file pages away, as far as this segment shows them.
+        let mut exclude = |start: u64, end: u64| {
+            let (start, end) = (start.max(file_first), end.min(file_end));
+            if start < end {
+                run.exclude(
+                    segment.first_page() + (start - file_first),
+                    segment.first_page() + (end - file_first),
+                );
+            }
+        };
         let tail_page = (segment.end() > segment.file_end() && segment.file_end() & (PAGE - 1) != 0)
             .then(|| file_end - 1);
-        // From a file page to the virtual page that shows it; may be negative, so it wraps.
-        let shift = segment.first_page().wrapping_sub(file_first);
         if let Some(tail) = tail_page.filter(|_| !rights.is_writable()) {
             // Only data is cleared in place: text and constants in the file stay as they were signed off.
-            run.exclude(tail.wrapping_add(shift), tail.wrapping_add(shift).wrapping_add(1));
+            exclude(tail, tail + 1);
         }
         for (other_index, other) in self.elf.segments().iter().enumerate() {
             let Some(other_rights) = other.rights().filter(|_| other_index != index) else { continue };
             let (start, end) = other.file_pages();
-            if start >= file_end || end <= file_first {
-                continue;
-            }
             let wins = rank(other_rights) > rank(rights)
                 || (rights.is_writable() && other_rights.is_writable() && other_index < index);
             if wins {
-                run.exclude(start.wrapping_add(shift), end.wrapping_add(shift));
+                exclude(start, end);
             } else if let Some(tail) = tail_page.filter(|tail| (start..end).contains(tail)) {
-                run.exclude(tail.wrapping_add(shift), tail.wrapping_add(shift).wrapping_add(1));
+                exclude(tail, tail + 1);
             }
         }
         if rights.is_writable() {
             for table in self.elf.relocation_tables().ranges() {
-                let (start, end) = (table.start >> PAGE_SHIFT, ((table.end - 1) >> PAGE_SHIFT) + 1);
-                if start < file_end && file_first < end {
-                    run.exclude(start.wrapping_add(shift), end.wrapping_add(shift));
-                }
+                exclude(table.start >> PAGE_SHIFT, ((table.end - 1) >> PAGE_SHIFT) + 1);
             }
         }
         (run.first, run.end)

@@ -125,7 +125,12 @@ struct Made {
 
 /// Lays the segments of a case out as a linker would, so that none is refused.
 fn make(case: &Case) -> Made {
-    let link = if case.independent { 0x1_0000 } else { LINK };
+    // Linked at 0, file pages have higher numbers than the virtual pages that show them.
+    let link = match (case.independent, case.arena % 2) {
+        (true, 0) => 0x1_0000,
+        (true, _) => 0,
+        (false, _) => LINK,
+    };
     let mut at = link + case.base;
     let mut free = FREE + 0x123;
     let mut programs: Vec<Program> = Vec::new();

@@ -123,21 +123,35 @@ fn stock_gnu_output_loads_fixed_and_slid() {
     assert_golden("gnu-pie", &planned(&stock("gnu-pie"), RANDOM));
 }
 
-/// A kernel of 16 MiB and more whose file is laid out for blocks: file offsets equal addresses modulo 2 MiB,
+/// A kernel of `size` bytes of text and some constants, data and BSS, whose file is laid out for blocks: file offsets equal addresses modulo 2 MiB,
 /// counted from the site's file.
-fn large() -> ElfBuilder {
+fn large(size: u64) -> ElfBuilder {
     let text = (0x20_0000 - (site().kernel.get() & 0x1F_FFFF)) & 0x1F_FFFF;
+    let load = |flags, at, size| Program::load(flags, LINK + at, text + at, size).align(0x20_0000);
     ElfBuilder::new(ET_EXEC, LINK, &Note::DEFAULT)
-        .program(Program::load(RX, LINK, text, 0x100_0000).align(0x20_0000))
-        .program(Program::load(R, LINK + 0x100_0000, text + 0x100_0000, 0x40_0000).align(0x20_0000))
-        .program(Program::load(RW, LINK + 0x140_0000, text + 0x140_0000, 0x10_0000).memory(0xA0_0000))
-        .contents(text + 0x150_0000, vec![0])
+        .program(load(RX, 0, size))
+        .program(load(R, size, 0x40_0000))
+        .program(load(RW, size + 0x40_0000, 0x10_0000).memory(0xA0_0000))
+        .contents(text + size + 0x50_0000, vec![0])
 }
 
 #[test]
 fn a_large_kernel_is_mapped_by_blocks_and_its_bss_as_well() {
-    let text = planned(&large().build(), as_noted());
-    assert_golden("large", &text);
+    assert_golden("large", &planned(&large(16 << 20).build(), as_noted()));
+}
+
+#[test]
+fn a_kernel_of_256_mib_is_planned_with_as_many_tables_and_the_heap_begins_after_it() {
+    // Not one byte of its segments is read, so that the host never makes most of this file's pages.
+    let text = planned(&large(256 << 20).build(), as_noted());
+    assert!(text.contains("66816 in place, 0 copied, 2304 zeroed"), "{text}");
+    assert!(text.contains("heap        0xffff000010e00000–0xffff008000000000"), "{text}");
+    let tables = |text: &str| {
+        text.lines()
+            .find(|line| line.starts_with("arena"))
+            .map(|line| line[line.find(',').unwrap()..].to_owned())
+    };
+    assert_eq!(tables(&text), tables(&planned(&large(16 << 20).build(), as_noted())));
 }
 
 #[test]
@@ -177,7 +191,7 @@ fn pages_that_are_not_shared_by_rights_are_shared_by_segments() {
 
 #[test]
 fn a_plan_takes_no_arena_that_is_too_small_or_unaligned() {
-    let file = large().build();
+    let file = large(16 << 20).build();
     let elf = KernelElf::parse(&file).unwrap();
     let placement = Placement::choose(&elf, &as_noted(), [0; 2], 0x4800_0000).unwrap();
     for (start, missing) in [(0x4410_0000, 0), (0x4400_0000, 0x1000)] {
@@ -209,4 +223,14 @@ fn a_site_that_cannot_be_is_refused() {
     assert_eq!(code(Site { console, ..good }, placement), Some(248));
     let direct_map_offset = 0xFFFF_FFFF_C000_0000;
     assert_eq!(code(good, Placement { direct_map_offset, ..placement }), Some(242));
+}
+
+#[test]
+fn data_linked_below_its_file_offset_does_not_alias_the_text_it_shares_a_file_page_with() {
+    let file = ElfBuilder::new(ET_DYN, 0x1_0000, &Note::DEFAULT)
+        .segment(Program::load(RX, 0x1_0000, 0x3000, 0x2800))
+        .program(Program::load(RW, 0x800, 0x5800, 0x1000))
+        .contents(0x5800, vec![1; 0x1000]);
+    let text = planned(&file.build(), RANDOM);
+    assert!(text.contains("rw- copied"), "{text}");
 }
