@@ -13,6 +13,7 @@ pub mod check;
 pub mod cli;
 pub mod elf_form;
 pub mod failure;
+pub mod inspect;
 pub mod kernel;
 pub mod loader;
 pub mod machine;
