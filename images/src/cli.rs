@@ -44,6 +44,9 @@ pub enum Verb {
     /// Verify an image and say what is in it.
     #[command(after_help = "Example: handoff check mine.img")]
     Check(Check),
+    /// Stop a machine at the kernel's first instruction and show what the kernel was handed.
+    #[command(after_help = "Example: handoff inspect --kernel mine.elf --machine virt-el2 --dump mine.core")]
+    Inspect(Inspect),
     /// List the machines that --machine names.
     #[command(after_help = "Example: handoff machines")]
     Machines,
@@ -154,6 +157,46 @@ pub struct Run {
     /// Arguments for QEMU
     #[arg(last = true, value_name = "QEMU ARGS")]
     pub qemu: Vec<String>,
+}
+
+/// Flags of `inspect`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Inspect {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub what: What,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub on: On,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub stop: Stop,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Keep registers, tables and BootInfo in a file, an ELF core
+    #[arg(long, value_name = "FILE")]
+    pub dump: Option<PathBuf>,
+    /// Arguments for QEMU
+    #[arg(last = true, value_name = "QEMU ARGS")]
+    pub qemu: Vec<String>,
+}
+
+/// Where a stopped machine comes from.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Stop {
+    /// Look into a dump instead of a machine
+    #[arg(long, value_name = "DUMP", conflicts_with_all = [
+        "recipe", "kernel", "digest", "log", "seed", "dtb", "machine", "memory", "cpu", "cpus", "initrd", "append",
+        "firmware", "form", "image", "dump", "timeout", "qemu",
+    ])]
+    pub from: Option<PathBuf>,
+    /// Boot this image as it is instead of packing one
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["recipe", "kernel", "digest", "log", "seed", "dtb", "form"])]
+    pub image: Option<PathBuf>,
+    /// Seconds until the kernel must have been entered [default: the recipe's, else 60]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub timeout: Option<u32>,
 }
 
 impl What {

@@ -13,4 +13,7 @@ pub mod capture;
 pub mod contract;
 pub mod dump;
 pub mod gdb;
+pub mod json;
 pub mod snapshot;
+pub mod text;
+pub mod view;

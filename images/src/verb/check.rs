@@ -26,7 +26,7 @@ pub fn check(flags: &Check) -> Outcome<u8> {
 }
 
 /// The image inside a file of either form.
-fn image_bytes(file: &[u8]) -> (&'static str, &[u8]) {
+pub fn image_bytes(file: &[u8]) -> (&'static str, &[u8]) {
     // What only looks like an ELF form is judged as an image, and refused as one.
     let segment = object::read::elf::ElfFile64::<object::Endianness>::parse(file).ok().and_then(|elf| {
         use object::ObjectSegment;

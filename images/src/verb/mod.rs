@@ -2,7 +2,9 @@
 
 mod build;
 mod check;
+mod inspect;
 mod prepare;
+mod ready;
 mod run;
 
 use std::io::Write;
@@ -21,6 +23,7 @@ pub fn perform(cli: &Cli) -> u8 {
         Verb::Build(flags) => build::build(&workspace, flags),
         Verb::Run(flags) => run::run(&workspace, flags),
         Verb::Check(flags) => check::check(flags),
+        Verb::Inspect(flags) => inspect::inspect(&workspace, flags),
         Verb::Machines => print(&crate::machine::table()),
     };
     done.unwrap_or_else(|failure| {

@@ -1,60 +1,34 @@
 //! `handoff run`: boots an image in QEMU and turns what happened into words and an exit status.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
-use shared_abi::image::BootFlags;
 use shared_abi::verdict::{Ending, STATUS_HOST_ERROR, STATUS_INTERRUPTED, STATUS_TIME_OUT, Verdict};
 
 use crate::cli::Run;
-use crate::elf_form;
-use crate::failure::{Failure, Outcome, write_atomically};
-use crate::machine::WayIn;
+use crate::failure::{Failure, Outcome};
 use crate::qemu::child::{self, Ended, How};
-use crate::qemu::{command, version};
-use crate::recipe::{self, Recipe};
-use crate::scratch::Scratch;
-use crate::u_boot;
-use crate::verb::prepare::{Purpose, prepare};
+use crate::verb::ready::{Ready, Wish};
 use crate::workspace::Workspace;
 
 pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
-    let qemu = version::program();
-    // Asked now and answered when the image is there: that costs no time.
-    let asked = version::ask(&qemu)?;
-    let mut recipe = match &flags.image {
-        Some(image) => Recipe::of(recipe::KernelSource::Elf(image.clone())),
-        None => flags.what.resolve(workspace)?,
-    };
-    flags.on.apply(&mut recipe)?;
-    let way_in = flags.on.way_in(&recipe)?;
-    let memory = recipe.machine.memory(recipe.memory)?;
-    let cpus = recipe.machine.cpus(recipe.cpus)?;
-    let scratch = Scratch::new()?;
-    let append = hand_over(flags.on.append.as_deref(), way_in, &mut recipe);
-    let image = image(workspace, flags, &recipe, way_in, append.as_deref(), &scratch)?;
-    let interactive = child::has_terminal() && !flags.json && !flags.quiet;
-    let arguments = command::Boot {
-        machine: recipe.machine,
-        way_in,
-        cpu: recipe.machine.cpu(recipe.cpu.as_deref())?,
-        memory,
-        cpus,
-        image: &image,
-        initrd: recipe.initrd.as_deref(),
-        append: append.as_deref(),
-        tree_packed: recipe.device_tree.is_some(),
-        interactive,
-        more: &flags.qemu,
-    }
-    .arguments()?;
-    asked.answer()?;
-    let timeout = flags.timeout.unwrap_or(recipe.timeout);
     let echo = !flags.json && !flags.quiet;
+    let interactive = child::has_terminal() && echo;
+    let mut ready = Ready::new(
+        workspace,
+        &Wish {
+            what: &flags.what,
+            on: &flags.on,
+            image: flags.image.as_ref(),
+            interactive,
+            more: &flags.qemu,
+        },
+    )?;
+    ready.check_version()?;
+    let timeout = flags.timeout.unwrap_or(ready.recipe.timeout);
     let options = child::Options { timeout: Duration::from_secs(timeout.into()), echo, interactive };
-    let ended = child::run(&qemu, &arguments, options)?;
-    drop(scratch);
+    let ended = child::run(&ready.program, &ready.arguments, options)?;
+    drop(ready);
     let report = Report::of(&ended, timeout);
     if flags.json {
         return super::print(&format!("{}\n", report.json(&ended))).map(|_| report.status);
@@ -63,58 +37,6 @@ pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
         super::complain(&line);
     }
     Ok(report.status)
-}
-
-/// A command line for the machine to hand over; packed instead where the machine cannot.
-fn hand_over(line: Option<&str>, way_in: WayIn, recipe: &mut Recipe) -> Option<String> {
-    let line = line?;
-    if let WayIn::Device { .. } = way_in {
-        let packed = recipe.command_line.take().map(|packed| packed + " ").unwrap_or_default();
-        recipe.command_line = Some(packed + line);
-        return None;
-    }
-    Some(line.to_owned())
-}
-
-/// The file that QEMU boots, in the form that the way in wants.
-fn image(
-    workspace: &Workspace,
-    flags: &Run,
-    recipe: &Recipe,
-    way_in: WayIn,
-    append: Option<&str>,
-    scratch: &Scratch,
-) -> Outcome<PathBuf> {
-    if let Some(image) = &flags.image {
-        // Booted as it is, whatever it is: only that it is there is ours to say.
-        crate::failure::read(image)?;
-        return Ok(image.clone());
-    }
-    let elf = recipe.machine.elf.filter(|_| way_in == WayIn::Elf);
-    let tree_hint = match way_in {
-        WayIn::Elf | WayIn::Device { .. } => recipe.machine.elf.map_or(0, |place| place.tree),
-        WayIn::Image | WayIn::UBoot => 0,
-    };
-    let packed = prepare(workspace, recipe, Purpose { flags: BootFlags::SEMIHOSTING, tree_hint })?;
-    let write = |path: &Path, bytes: &[u8]| write_atomically(path, bytes);
-    match (way_in, elf) {
-        (WayIn::Elf, Some(place)) => {
-            let path = scratch.file("image.elf");
-            write(&path, &elf_form::wrap(&packed.bytes, place.base))?;
-            Ok(path)
-        }
-        (WayIn::UBoot, _) => {
-            let path = scratch.file("disk");
-            let initrd = recipe.initrd.as_deref().map(crate::failure::read).transpose()?;
-            write(&path, &u_boot::disk(&packed.bytes, initrd.as_deref(), append)?)?;
-            Ok(path)
-        }
-        _ => {
-            let path = scratch.file("image");
-            write(&path, &packed.bytes)?;
-            Ok(path)
-        }
-    }
 }
 
 /// What a boot that ended means.

@@ -1,0 +1,286 @@
+//! A view as text for a terminal.
+
+use std::fmt::Write;
+
+use shared_abi::boot_info::BootInfo;
+use shared_abi::memory::RegionKind;
+
+use super::view::{View, memory_type, rights};
+use crate::size::readable;
+use crate::style::Style;
+
+/// The letter of a region kind in the bar.
+pub const fn letter(kind: RegionKind) -> char {
+    match kind {
+        RegionKind::USABLE => '.',
+        RegionKind::LOADER_RECLAIMABLE => ',',
+        RegionKind::BOOT_INFO => 'B',
+        RegionKind::BOOT_STACK => 'S',
+        RegionKind::PAGE_TABLES => 'T',
+        RegionKind::KERNEL => 'K',
+        RegionKind::MODULE => 'M',
+        RegionKind::INITRD => 'I',
+        RegionKind::DEVICE_TREE => 'D',
+        RegionKind::LOADER_RESIDENT => 'L',
+        RegionKind::FIRMWARE => 'F',
+        RegionKind::NO_MAP => 'N',
+        RegionKind::UNADDRESSABLE => 'U',
+        _ => '?',
+    }
+}
+
+/// Parts of the text, for `--only`.
+struct Page {
+    text: String,
+    style: Style,
+}
+
+impl Page {
+    fn heading(&mut self, words: &str) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        let words = self.style.bold(words);
+        self.line(&words);
+    }
+
+    fn line(&mut self, words: &str) {
+        self.text.push_str(words.trim_end());
+        self.text.push('\n');
+    }
+}
+
+/// The whole view.
+pub fn text(view: &View<'_>, style: Style) -> String {
+    let mut page = Page { text: String::new(), style };
+    let good = if view.is_good() {
+        style.good("as the contract says")
+    } else {
+        style.bad("not as the contract says")
+    };
+    let title = format!("{}, at the kernel's first instruction", view.snapshot.title);
+    page.line(&format!("{}: {good}", style.bold(&title)));
+    entry_state(view, &mut page);
+    match &view.info {
+        Ok(info) => {
+            memory(info, &mut page);
+            kernel(view, info, &mut page);
+            handed(info, &mut page);
+        }
+        Err(trouble) => {
+            page.heading("BootInfo");
+            let words = style.bad(&trouble.to_string());
+            page.line(&words);
+        }
+    }
+    mappings(view, &mut page);
+    if let Ok(info) = &view.info {
+        timeline(view, &mut page);
+        log(info, &mut page);
+    }
+    page.text
+}
+
+fn entry_state(view: &View<'_>, page: &mut Page) {
+    page.heading("Entry state");
+    let style = page.style;
+    for line in &view.lines {
+        let mark = if line.holds { style.good("ok   ") } else { style.bad("WRONG") };
+        let found = if line.holds { String::new() } else { format!("  found {}", line.found) };
+        page.line(&format!("{mark}  {:16}  {}{found}", line.what, line.expected));
+    }
+}
+
+fn memory(info: &BootInfo<'_>, page: &mut Page) {
+    let (total, free) = (info.total_ram(), info.free_bytes());
+    page.heading(&format!("Physical memory: {} of RAM, {} free", readable(total), readable(free)));
+    for region in info.memory_map() {
+        let (range, kind) = (region.range(), region.kind());
+        let name = info.string(region.name);
+        let node = if region.node == 0 { String::new() } else { format!("  node {}", region.node) };
+        page.line(&format!(
+            "{} {range}  {:>10}  {kind:18} {name}{node}",
+            letter(kind),
+            readable(region.length)
+        ));
+    }
+    page.line("");
+    for bar in bars(info, page.style.width().saturating_sub(2)) {
+        page.line(&bar);
+    }
+}
+
+/// One bar for each contiguous piece of RAM, to scale among themselves. A column shows what is least free in it.
+fn bars(info: &BootInfo<'_>, width: usize) -> Vec<String> {
+    let mut pieces: Vec<(u64, u64)> = Vec::new();
+    for region in info.memory_map() {
+        let (start, end) = (region.range().start().get(), region.range().end());
+        match pieces.last_mut() {
+            Some((_, last)) if *last == start => *last = end,
+            _ => pieces.push((start, end)),
+        }
+    }
+    let longest = pieces.iter().map(|(start, end)| end - start).max().unwrap_or(1).max(1);
+    let columns =
+        |bytes: u64| ((u128::from(bytes) * width as u128).div_ceil(u128::from(longest)) as usize).max(1);
+    let bar = |&(start, end): &(u64, u64)| {
+        let count = columns(end - start);
+        let mut cells = vec!['.'; count];
+        for region in info.memory_map() {
+            let range = region.range();
+            let (from, to) = (range.start().get(), range.end());
+            if from < start || to > end || region.kind() == RegionKind::USABLE {
+                continue;
+            }
+            let cell = |at: u64| (u128::from(at - start) * count as u128 / u128::from(end - start)) as usize;
+            for slot in &mut cells[cell(from)..=cell(to - 1)] {
+                if matches!(*slot, '.' | ',') || letter(region.kind()) == 'K' {
+                    *slot = letter(region.kind());
+                }
+            }
+        }
+        format!("[{}] {start:#x}, {}", cells.into_iter().collect::<String>(), readable(end - start))
+    };
+    pieces.iter().map(bar).collect()
+}
+
+fn kernel(view: &View<'_>, info: &BootInfo<'_>, page: &mut Page) {
+    let kernel = info.kernel();
+    let name = info.string(kernel.name);
+    page.heading(&format!("Kernel {name}"));
+    let linked = kernel.virt_link_base;
+    page.line(&format!("image      {}, linked at {linked:#x}, slid by {:#x}", kernel.range(), kernel.slide));
+    page.line(&format!("entry      {:#018x}", kernel.virt_entry));
+    page.line(&format!(
+        "pages      {} in place, {} copied, {} zeroed; {} relocations",
+        kernel.pages_in_place, kernel.pages_copied, kernel.pages_zeroed, kernel.relocations
+    ));
+    for extent in info.extents() {
+        let origin = extent.origin.name().unwrap_or("unknown");
+        let segment = extent.segment;
+        page.line(&format!(
+            "segment {segment:2} {} {}  {origin} at {}",
+            extent.virt(),
+            extent.rights(),
+            extent.phys()
+        ));
+    }
+    page.heading("Virtual layout");
+    let mut places: Vec<_> = info
+        .windows()
+        .map(|window| (window.range(), window.id.name().unwrap_or("unknown").to_owned()))
+        .collect();
+    places.push((info.boot_stack().range(), "boot stack".into()));
+    places.push((info.boot_stack().guard(), "guard below the boot stack".into()));
+    places.push((kernel.range(), "kernel image".into()));
+    places.sort_by_key(|(range, _)| (range.start(), std::cmp::Reverse(range.end())));
+    for (range, what) in places {
+        page.line(&format!("{range}  {:>10}  {what}", readable(range.len())));
+    }
+    let tables = info.page_tables();
+    page.line(&format!(
+        "direct map: virtual = physical + {:#x}; {} tables, root {:#x}",
+        info.direct_map().virt_offset,
+        view.tables,
+        tables.phys_root_high
+    ));
+}
+
+fn handed(info: &BootInfo<'_>, page: &mut Page) {
+    let platform = info.platform();
+    page.heading(&format!("Machine {}", info.string(platform.model)));
+    let psci = match platform.psci_version {
+        0 => "no PSCI".to_owned(),
+        version => {
+            let conduit = platform.psci_conduit.name().unwrap_or("unknown");
+            format!("PSCI {}.{} by {conduit}", version >> 16, version & 0xFFFF)
+        }
+    };
+    page.line(&format!(
+        "entered at EL{}, {}-bit physical addresses, timer {} Hz, {psci}, exit by {}",
+        platform.entry_exception_level,
+        platform.phys_address_bits,
+        platform.timer_frequency,
+        platform.exit.name().unwrap_or("unknown")
+    ));
+    for cpu in info.cpus() {
+        let method = cpu.enable_method.name().unwrap_or("unknown");
+        let boot = if cpu.flags.contains(shared_abi::boot_info::CpuFlags::BOOT) { "  boots" } else { "" };
+        page.line(&format!("CPU        {:#012x}  node {}  {method}{boot}", cpu.mpidr, cpu.node));
+    }
+    if let Some(console) = info.console() {
+        let kind = console.kind().map_or("unknown", |kind| kind.name());
+        page.line(&format!(
+            "console    {kind} at {:#x}, mapped at {:#018x}",
+            console.phys_base, console.virt_base
+        ));
+    }
+    let image = info.firmware_image();
+    page.line(&format!("image      {}, x0 = {:#x}", image.phys(), image.entry_arguments[0]));
+    if let Some(tree) = info.device_tree() {
+        let source = platform.tree_source.name().unwrap_or("unknown");
+        page.line(&format!("tree       {}, from {source}", tree.phys()));
+    }
+    if let Some(initrd) = info.initrd() {
+        page.line(&format!("initrd     {}", initrd.phys()));
+    }
+    for module in info.modules() {
+        page.line(&format!("module     {}  {}", module.phys(), info.string(module.name)));
+    }
+    page.line(&format!("command    {:?}", info.command_line()));
+    if let Some(entropy) = info.entropy() {
+        let (credited, slide) = (entropy.credited_bits, entropy.slide_credited_bits);
+        page.line(&format!("entropy    {credited} bits for the kernel, {slide} for its address"));
+    }
+}
+
+fn mappings(view: &View<'_>, page: &mut Page) {
+    page.heading(&format!("Mapped by TTBR1: {} runs, {} tables", view.runs.len(), view.tables));
+    for run in &view.runs {
+        let (start, length) = (run.virt.get(), run.length);
+        let size = ["?", "1G", "2M", "4K"][usize::from(run.level & 3)];
+        page.line(&format!(
+            "{start:#018x}  {:>10} by {size}  {}  {:12}  {:#014x}  {}",
+            readable(length),
+            rights(run.attributes),
+            memory_type(run.attributes),
+            run.phys.get(),
+            view.purpose(start)
+        ));
+    }
+}
+
+fn timeline(view: &View<'_>, page: &mut Page) {
+    let stages = view.stages();
+    let total: u64 = stages.iter().map(|(_, _, length)| length).sum();
+    let spent =
+        view.microseconds(total).map_or_else(|| format!("{total} ticks"), |time| format!("{time:.0} µs"));
+    page.heading(&format!("Timeline: {spent}"));
+    let names = stages.iter().map(|(name, _, _)| name.len()).max().unwrap_or_default();
+    let width = page.style.width().saturating_sub(names + 20).max(10);
+    for (name, start, length) in stages {
+        let scale = |ticks: u64| (u128::from(ticks) * width as u128 / u128::from(total.max(1))) as usize;
+        let bar = format!("{}{}", " ".repeat(scale(start)), "=".repeat(scale(length).max(1)));
+        let time =
+            view.microseconds(length).map_or_else(|| format!("{length}"), |time| format!("{time:.0} µs"));
+        page.line(&format!("{name:names$}  {time:>10}  {bar}"));
+    }
+}
+
+fn log(info: &BootInfo<'_>, page: &mut Page) {
+    let log = info.log();
+    page.heading(if log.is_truncated { "Loader's log (its beginning is missing)" } else { "Loader's log" });
+    for line in String::from_utf8_lossy(log.bytes).lines() {
+        // Control characters in a log are not for the terminal.
+        let mut shown = String::new();
+        for letter in line.chars() {
+            // Writing to a string cannot fail.
+            let _ = if letter.is_control() {
+                write!(shown, "{}", letter.escape_default())
+            } else {
+                write!(shown, "{letter}")
+            };
+        }
+        page.line(&shown);
+    }
+}
