@@ -47,6 +47,11 @@ pub enum Verb {
     /// Stop a machine at the kernel's first instruction and show what the kernel was handed.
     #[command(after_help = "Example: handoff inspect --kernel mine.elf --machine virt-el2 --dump mine.core")]
     Inspect(Inspect),
+    /// Prove the contract's mapping rules on the page tables of a stopped machine or a dump.
+    #[command(
+        after_help = "Example: handoff audit --kernel mine.elf; handoff audit --from mine.core --walk 0xffff008000001000"
+    )]
+    Audit(Audit),
     /// List the machines that --machine names.
     #[command(after_help = "Example: handoff machines")]
     Machines,
@@ -182,13 +187,51 @@ pub struct Inspect {
     pub qemu: Vec<String>,
 }
 
+/// Flags of `audit`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Audit {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub what: What,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub on: On,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub stop: Stop,
+    /// Explain the translation of one virtual address instead
+    #[arg(long, value_name = "ADDRESS")]
+    pub walk: Option<Address>,
+    /// Print JSON
+    #[arg(long, conflicts_with = "walk")]
+    pub json: bool,
+    /// Arguments for QEMU
+    #[arg(last = true, value_name = "QEMU ARGS")]
+    pub qemu: Vec<String>,
+}
+
+/// An address, in hexadecimal with or without `0x`; underscores may group digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address(pub u64);
+
+impl std::str::FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.strip_prefix("0x").unwrap_or(text).replace('_', "");
+        let wrong =
+            |_| format!("{text:?} is not an address: write it in hexadecimal, as in 0xffff008000001000");
+        u64::from_str_radix(&digits, 16).map(Self).map_err(wrong)
+    }
+}
+
 /// Where a stopped machine comes from.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Stop {
     /// Look into a dump instead of a machine
     #[arg(long, value_name = "DUMP", conflicts_with_all = [
         "recipe", "kernel", "digest", "log", "seed", "dtb", "machine", "memory", "cpu", "cpus", "initrd", "append",
-        "firmware", "form", "image", "dump", "timeout", "qemu",
+        "firmware", "form", "image", "timeout", "qemu",
     ])]
     pub from: Option<PathBuf>,
     /// Boot this image as it is instead of packing one

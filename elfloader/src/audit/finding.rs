@@ -42,6 +42,9 @@ macro_rules! findings {
             /// How many rules there are.
             pub const RULES: usize = [$($code),+].len();
 
+            /// Number and name of every rule, by number.
+            pub const NAMES: [(u16, &'static str); Self::RULES] = [$(($code, $name)),+];
+
             /// The stable number of the rule.
             pub const fn code(&self) -> u16 {
                 match self {

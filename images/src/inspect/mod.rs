@@ -9,6 +9,7 @@
 //! The kernel does not help and need not be one of ours: the loader ends with one instruction at a known virtual
 //! address, and one step further every register is as the kernel will find it, whatever the slide.
 
+pub mod audit;
 pub mod capture;
 pub mod contract;
 pub mod dump;

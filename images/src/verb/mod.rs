@@ -1,5 +1,6 @@
 //! The verbs, one file each: from flags to an exit status.
 
+mod audit;
 mod build;
 mod check;
 mod inspect;
@@ -24,6 +25,7 @@ pub fn perform(cli: &Cli) -> u8 {
         Verb::Run(flags) => run::run(&workspace, flags),
         Verb::Check(flags) => check::check(flags),
         Verb::Inspect(flags) => inspect::inspect(&workspace, flags),
+        Verb::Audit(flags) => audit::audit(&workspace, flags),
         Verb::Machines => print(&crate::machine::table()),
     };
     done.unwrap_or_else(|failure| {
