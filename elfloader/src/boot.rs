@@ -242,7 +242,7 @@ fn read_header(own: &OwnImage, identity: &mut IdentityMap) -> Result<Header, Boo
     identity.map(own.header_page(), Rights::ReadOnly)?;
     // SAFETY: the header page is the image's first, and nobody writes to it.
     let page = unsafe { identity.bytes(own.header_page()) };
-    let header = Header::decode(page, shared_abi::crc32c::crc32c_small)?;
+    let header = Header::decode(page, cpu::crc32c())?;
     if header.boot_flags.contains(BootFlags::SEMIHOSTING) {
         ending::allow_semihosting();
     }

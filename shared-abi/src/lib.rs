@@ -23,3 +23,4 @@ pub mod syndrome;
 pub mod uart;
 pub mod verdict;
 pub mod vmsa;
+mod wire;

@@ -43,12 +43,9 @@ pub fn crc32c() -> Crc32c {
 
 fn crc32c_by_instruction(checksum: u32, bytes: &[u8]) -> u32 {
     let mut sum = !checksum;
-    let (head, words, tail) = {
-        let at = bytes.as_ptr().align_offset(8).min(bytes.len());
-        let (head, rest) = bytes.split_at(at);
-        let (words, tail) = rest.as_chunks::<8>();
-        (head, words, tail)
-    };
+    // Words that are known to be aligned: the compiler reads others byte by byte.
+    // SAFETY: every eight bytes are a valid word.
+    let (head, words, tail) = unsafe { bytes.align_to::<u64>() };
     let byte = |sum: &mut u32, byte: u8| {
         // SAFETY: `crc32c` has seen that the CPU has FEAT_CRC32; the instruction has no other effect.
         unsafe {
@@ -56,14 +53,17 @@ fn crc32c_by_instruction(checksum: u32, bytes: &[u8]) -> u32 {
                 options(pure, nomem, nostack, preserves_flags))
         };
     };
-    head.iter().for_each(|value| byte(&mut sum, *value));
-    for word in words {
+    let word = |sum: &mut u32, word: u64| {
         // SAFETY: as above.
         unsafe {
-            asm!(".arch_extension crc", "crc32cx {0:w}, {0:w}, {1}", inout(reg) sum, in(reg) u64::from_le_bytes(*word),
+            asm!(".arch_extension crc", "crc32cx {0:w}, {0:w}, {1}", inout(reg) *sum, in(reg) word,
                 options(pure, nomem, nostack, preserves_flags))
         };
-    }
+    };
+    head.iter().for_each(|value| byte(&mut sum, *value));
+    let (blocks, words) = words.as_chunks::<8>();
+    blocks.iter().for_each(|block| block.iter().for_each(|value| word(&mut sum, *value)));
+    words.iter().for_each(|value| word(&mut sum, *value));
     tail.iter().for_each(|value| byte(&mut sum, *value));
     !sum
 }

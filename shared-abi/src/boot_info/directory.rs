@@ -9,6 +9,7 @@ use super::error::BootInfoError;
 use super::record::flags;
 use crate::contract::ABI_MAJOR;
 use crate::crc32c::Crc32c;
+use crate::wire::load;
 
 /// The first eight bytes of a `BootInfo`.
 pub const MAGIC: [u8; 8] = *b"BOOTINFO";
@@ -221,8 +222,7 @@ impl Header {
     /// # Errors
     /// The first field that is wrong, by name.
     pub fn read(blob: &[u8]) -> Result<Self, BootInfoError> {
-        let (header, _) =
-            Self::read_from_prefix(blob).map_err(|_| BootInfoError::Short { length: blob.len() as u64 })?;
+        let header: Self = load(blob).ok_or(BootInfoError::Short { length: blob.len() as u64 })?;
         if header.magic != MAGIC {
             return Err(BootInfoError::Magic { found: u64::from_le_bytes(header.magic) });
         }

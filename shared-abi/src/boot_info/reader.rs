@@ -1,7 +1,5 @@
 //! Reading a `BootInfo`: everything is checked once, then everything is a value.
 
-use zerocopy::FromBytes;
-
 use super::directory::{ALIGNMENT, DirectoryEntry, Header, MAX_RECORD, TableFlags, TableId, checksum};
 use super::error::BootInfoError;
 use super::history::{Entropy, Log, Stage};
@@ -14,6 +12,7 @@ use super::virtual_memory::{BootStack, DirectMap, PageTables, Register, Register
 use crate::addr::VirtRange;
 use crate::crc32c::{Crc32c, crc32c};
 use crate::memory::RegionKind;
+use crate::wire::load;
 
 /// One known table's bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -113,7 +112,7 @@ impl<'a> BootInfo<'a> {
         let mut free = header.header_size;
         let mut seen: u32 = 0;
         for entry in entries.chunks_exact(header.directory_stride as usize) {
-            let Ok((entry, _)) = DirectoryEntry::read_from_prefix(entry) else { continue };
+            let Some(entry) = load::<DirectoryEntry>(entry) else { continue };
             let DirectoryEntry { id: table, flags, offset, count, stride, .. } = entry;
             let length = u64::from(count) * u64::from(stride);
             let outside = BootInfoError::TableOffset { table, offset, length };

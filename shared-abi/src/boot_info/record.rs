@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::directory::TableId;
+use crate::wire::load;
 
 /// A field of a record whose value cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,16 +163,6 @@ impl<'a> Strings<'a> {
     pub(super) fn check(&self, string: StringRef, field: &'static str) -> Result<(), Fault> {
         let value = u64::from(string.offset) << 32 | u64::from(string.length);
         Fault::unless(self.get(string).is_some(), field, value)
-    }
-}
-
-/// The record at the start of `bytes`, at any alignment; `None` if they are too few.
-///
-/// The loader aligns the blob, so the whole words of the first arm are what a kernel runs.
-pub(super) fn load<R: Record>(bytes: &[u8]) -> Option<R> {
-    match R::ref_from_prefix(bytes) {
-        Ok((record, _)) => Some(*record),
-        Err(_) => R::read_from_prefix(bytes).ok().map(|(record, _)| record),
     }
 }
 

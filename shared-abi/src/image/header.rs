@@ -17,6 +17,7 @@ use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::crc32c::Crc32c;
+use crate::wire::load;
 
 /// Bytes of the header page, and the loader's offset in the image.
 pub const HEADER_PAGE: usize = 0x1000;
@@ -200,8 +201,7 @@ impl Header {
     pub fn decode(image: &[u8], crc32c: Crc32c) -> Result<Self, HeaderError> {
         let short = HeaderError::Short { length: image.len() as u64 };
         let head = image.get(..HEADER_PAGE).ok_or(short)?;
-        let (page, _) = Page::read_from_prefix(head).map_err(|_| short)?;
-        let Page { linux, ours } = page;
+        let Page { linux, ours } = load(head).ok_or(short)?;
         if ours.magic != HEADER_MAGIC {
             return Err(HeaderError::Magic { found: u64::from_le_bytes(ours.magic) });
         }

@@ -26,6 +26,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::header::{Header, IMAGE_VERSION};
 use crate::addr::{PAGE, align_up};
 use crate::crc32c::Crc32c;
+use crate::wire::load;
 
 /// The table's first eight bytes.
 pub const TABLE_MAGIC: [u8; 8] = *b"HOTABLE\0";
@@ -139,7 +140,7 @@ impl<'a> PayloadTable<'a> {
         let start = header.payload_table_offset;
         let outside = PayloadError::TableBounds { offset: start, image: header.image_size };
         let bytes = usize::try_from(start).ok().and_then(|start| image.get(start..)).ok_or(outside)?;
-        let (table, _) = TableHeader::read_from_prefix(bytes).map_err(|_| outside)?;
+        let table: TableHeader = load(bytes).ok_or(outside)?;
         if table.magic != TABLE_MAGIC {
             return Err(PayloadError::TableMagic { offset: start, found: u64::from_le_bytes(table.magic) });
         }
@@ -217,9 +218,7 @@ impl<'a> PayloadTable<'a> {
     /// All entries, unknown ones too, in ascending order.
     fn records(&self) -> impl Iterator<Item = Entry> + use<'a> {
         // The stride is at least an entry's size, so each chunk has a whole one at its start.
-        self.entries
-            .chunks_exact(self.stride)
-            .filter_map(|chunk| Entry::read_from_prefix(chunk).ok().map(|(entry, _)| entry))
+        self.entries.chunks_exact(self.stride).filter_map(load)
     }
 
     /// The entries that this version knows, in ascending order.
