@@ -8,7 +8,7 @@ use super::table::{ENTRIES, Table, TableStore};
 use super::{PageTable, TableError, leaf_size};
 use crate::addr::{PageSize, VirtAddr, VirtRange};
 use crate::rights::Rights;
-use crate::vmsa::DescriptorError;
+use crate::vmsa::{DescriptorError, RightsChange};
 
 /// Consecutive leaves in one table.
 struct LeafRun<'a> {
@@ -104,13 +104,12 @@ impl PageTable {
                 }
             }
         })?;
+        let change = RightsChange::to(rights);
         let mut stale = Stale::default();
         self.visit_leaves(store, range, |_, run| {
             stale.note_size(run.size);
             for index in run.index..run.index + run.count {
-                if let Some(changed) = run.table.load(index).with_rights(rights) {
-                    run.table.store(index, changed);
-                }
+                run.table.store(index, change.apply(run.table.load(index)));
             }
             Ok(())
         })?;

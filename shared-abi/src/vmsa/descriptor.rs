@@ -72,6 +72,9 @@ const SHAREABILITY_MASK: u64 = 0b11 << SHAREABILITY_SHIFT;
 /// Bits 47 to 12: output address of a page, or of the next table.
 const ADDRESS_MASK: u64 = (PhysAddr::LIMIT - 1) & !0xFFF;
 
+/// AP[1]: EL0 has access.
+const USER: u64 = 0b01 << ACCESS_PERMISSION_SHIFT;
+
 /// The bits that say rights, for a mapping whose privilege stays.
 const RIGHTS_MASK: u64 = 0b10 << ACCESS_PERMISSION_SHIFT
     | Descriptor::PRIVILEGED_EXECUTE_NEVER.bits()
@@ -322,12 +325,32 @@ impl Descriptor {
                 _ => return None,
             }
         }
-        let privilege = match self.access_permission() {
-            AccessPermission::KernelReadWrite | AccessPermission::KernelReadOnly => Privilege::Kernel,
-            AccessPermission::ReadWrite | AccessPermission::ReadOnly => Privilege::User,
-        };
-        let kept = Self::from_bits_retain(self.bits() & !RIGHTS_MASK);
-        Some(kept.union(Self::rights_bits(rights, privilege)))
+        Some(RightsChange::to(rights).apply(self))
+    }
+}
+
+/// The bits of other rights, worked out once for many leaves.
+#[derive(Clone, Copy)]
+pub(crate) struct RightsChange {
+    kernel: u64,
+    user: u64,
+}
+
+impl RightsChange {
+    pub(crate) const fn to(rights: Rights) -> Self {
+        Self {
+            kernel: Descriptor::rights_bits(rights, Privilege::Kernel).bits(),
+            user: Descriptor::rights_bits(rights, Privilege::User).bits(),
+        }
+    }
+
+    /// The leaf with those rights. Whether it may have them is not asked here.
+    #[inline]
+    pub(crate) const fn apply(self, leaf: Descriptor) -> Descriptor {
+        // AP[1] says whose the mapping is, and is part of both sets of bits alike.
+        let is_user = leaf.bits() & USER != 0;
+        let rights = if is_user { self.user } else { self.kernel };
+        Descriptor::from_bits_retain(leaf.bits() & !RIGHTS_MASK | rights)
     }
 }
 

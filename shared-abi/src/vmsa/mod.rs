@@ -23,4 +23,5 @@ mod descriptor;
 mod tests;
 
 pub use attributes::{Attributes, MemoryType, Privilege};
+pub(crate) use descriptor::RightsChange;
 pub use descriptor::{AccessPermission, Descriptor, DescriptorError, Shareability};

@@ -157,6 +157,8 @@ fn foreign_descriptors_are_refused_by_name() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
     /// Whatever decodes is exactly what the encoder writes.
     #[test]
     fn decoding_accepts_only_what_encoding_writes(noise: u64, flips in proptest::collection::vec(0u32..64, 0..3), level in 0u8..4, kind in 0usize..6) {

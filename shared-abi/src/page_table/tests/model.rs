@@ -278,6 +278,8 @@ impl Pair<'_> {
 const TABLES: usize = 28;
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn edits_do_what_the_model_does(edits in proptest::collection::vec(edit(), 1..80), high: bool, eager: bool) {
         let tables = tables(TABLES);

@@ -54,6 +54,8 @@ fn attributes() -> impl Strategy<Value = Attributes> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn descriptors_are_those_of_aarch64_paging(
         places in proptest::collection::vec((0u64..700, 0u64..4, prop_oneof![Just(0), Just(KIB4), Just(MIB2)], 0u64..5, attributes()), 1..5),
