@@ -12,9 +12,9 @@
 //!
 //! Which segment gets a file page that several claim: the executable one, else the read-only one, else the
 //! first writable one; segments of the same rights that only read share it. A page that is written, by the
-//! kernel or by a relocation, therefore never shows in another segment. Two more claims keep writable pages
-//! from lying in place: relocation tables, which are read while pages are written; and anything else in the
-//! page in which the end of the file bytes must be followed by zeros (the loader clears that tail in place).
+//! kernel, by a relocation or because zeros must follow the file bytes in it (that tail is cleared in place),
+//! therefore never shows in another segment; the others' copies are taken before it is written. Relocation
+//! tables claim their pages as well, against writable segments only: they are read while pages are written.
 //!
 //! As with `mmap`, a page in place shows the file's bytes around the segment; the tail that is cleared may
 //! have held symbols or section headers, which nothing reads from here on.
@@ -148,11 +148,10 @@ impl Builder<'_> {
                 );
             }
         };
-        let tail_page = (segment.end() > segment.file_end() && segment.file_end() & (PAGE - 1) != 0)
-            .then(|| file_end - 1);
-        if let Some(tail) = tail_page.filter(|_| !rights.is_writable()) {
+        let has_tail = segment.end() > segment.file_end() && segment.file_end() & (PAGE - 1) != 0;
+        if has_tail && !rights.is_writable() {
             // Only data is cleared in place: text and constants in the file stay as they were signed off.
-            exclude(tail, tail + 1);
+            exclude(file_end - 1, file_end);
         }
         for (other_index, other) in self.elf.segments().iter().enumerate() {
             let Some(other_rights) = other.rights().filter(|_| other_index != index) else { continue };
@@ -161,8 +160,6 @@ impl Builder<'_> {
                 || (rights.is_writable() && other_rights.is_writable() && other_index < index);
             if wins {
                 exclude(start, end);
-            } else if let Some(tail) = tail_page.filter(|tail| (start..end).contains(tail)) {
-                exclude(tail, tail + 1);
             }
         }
         if rights.is_writable() {

@@ -121,6 +121,8 @@ struct Made {
     relro: Option<(u64, u64)>,
     rela: Vec<(u64, i64)>,
     relr: Vec<u64>,
+    /// Where the relocation tables lie in the file.
+    tables: std::ops::Range<u64>,
 }
 
 /// Lays the segments of a case out as a linker would, so that none is refused.
@@ -222,6 +224,7 @@ fn make(case: &Case) -> Made {
         (0, 0),
     ]);
     assert!(rela_bytes.len() + relr_bytes.len() <= tables_size || tables_size == 0);
+    let relr_length = relr_bytes.len() as u64;
     let relr_offset = table_program.offset + rela_bytes.len() as u64;
     builder = builder
         .contents(table_program.offset, rela_bytes)
@@ -234,7 +237,8 @@ fn make(case: &Case) -> Made {
     let mut file = builder.build();
     // Bytes of no segment follow, as symbols do; some share the last page.
     file.extend((0..0x123u32).map(|at| at as u8 | 0x80));
-    Made { file, programs, relro, rela, relr }
+    let tables = table_program.offset..relr_offset + relr_length;
+    Made { file, programs, relro, rela, relr, tables }
 }
 
 /// RELR as linkers write it: an address, then bitmaps of the 63 words that follow.
@@ -437,6 +441,8 @@ fn run(case: &Case) -> Result<(), TestCaseError> {
     let writable_in_place = |phys: u64| {
         frames.get(&(phys >> 12)).is_some_and(|shown| shown.iter().all(|extent| extent.is_relocatable()))
     };
+    // Tables are read from the file while words are written.
+    let is_table = |phys: u64| phys >= KERNEL && made.tables.contains(&(phys - KERNEL));
     let mut wrong = None;
     placed.fill(|fill| {
         let (to, length) = match fill {
@@ -448,6 +454,9 @@ fn run(case: &Case) -> Result<(), TestCaseError> {
                 Fill::Zero { .. } => 0,
             };
             let in_arena = arena.contains(PhysAddr::new(to + at).unwrap());
+            if is_table(to + at) {
+                wrong = Some(to + at);
+            }
             if !written.insert(to + at) || !(in_arena || writable_in_place(to + at)) {
                 wrong = Some(to + at);
             }
@@ -467,6 +476,9 @@ fn run(case: &Case) -> Result<(), TestCaseError> {
             Change::Add(slide) => memory.word(phys.get()).wrapping_add(slide),
         };
         memory.write_word(phys.get(), value);
+        if (0..8).any(|at| is_table(phys.get() + at)) {
+            wrong = Some(phys.get());
+        }
         if !writable_in_place(phys.get()) && !arena.contains(phys) {
             wrong = Some(phys.get());
         }
