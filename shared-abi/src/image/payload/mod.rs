@@ -34,6 +34,9 @@ pub const TABLE_MAGIC: [u8; 8] = *b"HOTABLE\0";
 /// The end marker's first eight bytes.
 pub const MARKER_MAGIC: [u8; 8] = *b"HOTHEEND";
 
+/// The end marker's last eight bytes: none is zero, as memory is that a file cut short did not fill.
+pub const MARKER_CLOSE: [u8; 8] = *b"DNEEHTOH";
+
 /// Most entries that a table may have.
 pub const MAX_ENTRIES: u32 = 64;
 
@@ -67,7 +70,7 @@ pub struct EndMarker {
     image_size: u64,
     table_checksum: u32,
     reserved: u32,
-    reserved_tail: u64,
+    close: [u8; 8],
 }
 
 const _: () = assert!(size_of::<EndMarker>() == EndMarker::SIZE as usize);
@@ -78,7 +81,7 @@ impl EndMarker {
 
     /// The marker of an image of `image_size` bytes whose table has `table_checksum`.
     pub const fn new(image_size: u64, table_checksum: u32) -> Self {
-        Self { magic: MARKER_MAGIC, image_size, table_checksum, reserved: 0, reserved_tail: 0 }
+        Self { magic: MARKER_MAGIC, image_size, table_checksum, reserved: 0, close: MARKER_CLOSE }
     }
 
     /// The marker's bytes.
