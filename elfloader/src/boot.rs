@@ -80,6 +80,11 @@ fn boot(entered: &Entered) -> Result<Jump, BootError> {
     // SAFETY: nobody writes to the image before the plan is carried out, and the table is not read after that.
     let image = unsafe { identity.bytes(image_range) };
     let payload = PayloadTable::open(image, &header, crc32c)?;
+    if let Some(table) = payload.find(Kind::LOADER_SYMBOLS) {
+        let table = entry_range(image_range, &table);
+        // SAFETY: the identity map has the image until the jump.
+        unsafe { report::situation().name_code(table.start().get(), table.len(), 0) };
+    }
 
     stages::begin("read the device tree");
     let (tree, source) = find_tree(entered, &header, &payload, image_range, &mut identity)?;
@@ -233,6 +238,7 @@ fn boot(entered: &Entered) -> Result<Jump, BootError> {
     handoff::finish(out, stages::all().iter().copied(), log().recorded(), log().dropped() > 0, crc32c)?;
 
     self_check::check(&placed, tree_of_tables, &store)?;
+    name_kernel_code(&payload, image_range, &placed);
     report::situation().in_kernel = true;
     Ok(leave(&own, &placed, &registers, empty.start()))
 }
@@ -442,10 +448,23 @@ fn platform(entered: &Entered, header: &Header, machine: &Machine<'_>, source: T
         flags: flag(entered.flags.has(EntryFlags::NO_FIRMWARE), PlatformFlags::NO_FIRMWARE)
             | flag(entered.flags.has(EntryFlags::E2H_STUCK), PlatformFlags::ENTERED_WITH_E2H)
             | flag(entered.flags.has(EntryFlags::CACHES_ON), PlatformFlags::ENTERED_WITH_MMU)
-            | flag(entered.level >= 2, PlatformFlags::EL2_STUB),
+            | flag(entered.level >= 2 && cpu::has_el2(), PlatformFlags::EL2_STUB),
         phys_address_bits: cpu::physical_size().bits(),
         midr: cpu::model(),
         ..Platform::default()
+    }
+}
+
+/// Has the reporter name the kernel's code from now on.
+fn name_kernel_code(payload: &PayloadTable<'_>, image: PhysRange, placed: &PlacedPlan<'_>) {
+    let placement = placed.plan().placement();
+    match payload.find(Kind::SYMBOLS).map(|entry| entry_range(image, &entry)) {
+        Some(table) => {
+            let start = table.start().get() + placement.direct_map_offset;
+            // SAFETY: the direct map has the table, as a module, for as long as the kernel leaves it there.
+            unsafe { report::situation().name_code(start, table.len(), placement.slide) };
+        }
+        None => report::situation().forget_code(),
     }
 }
 

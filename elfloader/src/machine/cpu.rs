@@ -21,6 +21,12 @@ pub fn model() -> u64 {
     MIDR_EL1.get()
 }
 
+/// Whether the CPU has EL2 (ID_AA64PFR0_EL1.EL2).
+pub fn has_el2() -> bool {
+    const EL2: u64 = 8;
+    ID_AA64PFR0_EL1.get() >> EL2 & 0xF != 0
+}
+
 /// Ticks of the counter in a second; 0 if firmware did not say.
 pub fn timer_frequency() -> u64 {
     CNTFRQ_EL0.get()

@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use shared_abi::addr::{VirtAddr, VirtRange};
 use shared_abi::image::header::LogLevel;
+use shared_abi::symbols::SymbolTable;
 use shared_abi::syndrome::{Syndrome, Vector};
 use shared_abi::verdict::Ending;
 
@@ -27,6 +28,15 @@ pub struct Situation {
     pub in_kernel: bool,
     regions: [Option<(&'static str, VirtRange)>; REGIONS],
     count: usize,
+    symbols: Option<Symbols>,
+}
+
+/// A symbol table, and what to take off an address before it is looked up there.
+#[derive(Clone, Copy)]
+struct Symbols {
+    start: *const u8,
+    length: usize,
+    slide: u64,
 }
 
 struct Single(UnsafeCell<Situation>);
@@ -34,8 +44,12 @@ struct Single(UnsafeCell<Situation>);
 // SAFETY: the loader runs on one CPU; the reporter only reads, and never returns.
 unsafe impl Sync for Single {}
 
-static SITUATION: Single =
-    Single(UnsafeCell::new(Situation { in_kernel: false, regions: [None; REGIONS], count: 0 }));
+static SITUATION: Single = Single(UnsafeCell::new(Situation {
+    in_kernel: false,
+    regions: [None; REGIONS],
+    count: 0,
+    symbols: None,
+}));
 
 /// The situation, to be kept up to date by the loader.
 pub fn situation() -> &'static mut Situation {
@@ -50,6 +64,20 @@ impl Situation {
             *free = Some((name, range));
             self.count += 1;
         }
+    }
+
+    /// From here on, code is named by the symbol table of `length` bytes at `start`, after `slide` is taken off.
+    ///
+    /// # Safety
+    ///
+    /// The table stays mapped. Its contents may change: a damaged table gives wrong names or none.
+    pub unsafe fn name_code(&mut self, start: u64, length: u64, slide: u64) {
+        self.symbols = Some(Symbols { start: start as *const u8, length: length as usize, slide });
+    }
+
+    /// From here on, code has no names.
+    pub fn forget_code(&mut self) {
+        self.symbols = None;
     }
 
     fn region_of(&self, address: u64) -> Option<(&'static str, u64)> {
@@ -110,11 +138,23 @@ fn place(situation: &Situation, what: &str, address: u64) {
     let _ = write!(log, "  {what} {address:#018x}");
     match situation.region_of(address) {
         Some((name, offset)) => {
-            let _ = writeln!(log, ", {name} + {offset:#x}");
+            let _ = write!(log, ", {name} + {offset:#x}");
         }
-        None if address < 0x1000 => log.text(", the null page").end(),
-        None => log.text(", no known region").end(),
+        None if address < 0x1000 => {
+            log.text(", the null page");
+        }
+        None => {
+            log.text(", no known region");
+        }
     }
+    if let Some(symbols) = situation.symbols {
+        // SAFETY: `name_code`'s caller vouches for the mapping, and nobody writes while the one CPU reports.
+        let table = SymbolTable::open(unsafe { core::slice::from_raw_parts(symbols.start, symbols.length) });
+        if let Some(symbol) = table.and_then(|table| table.find(address.wrapping_sub(symbols.slide))) {
+            let _ = write!(log, ", {symbol}");
+        }
+    }
+    log.end();
 }
 
 /// A broken invariant of the loader's own: said like a fault.
