@@ -1,0 +1,88 @@
+//! A fault is reported with its syndrome, its address and its place, and is the one that was about to happen.
+
+use libtest_mimic::Failed;
+
+use crate::Behaviour;
+use crate::handoff::{boot, number};
+
+/// A fault of the example kernel: its word, what the syndrome says, and the label of the instruction that faults.
+struct Fault {
+    word: &'static str,
+    syndrome: &'static str,
+    label: Option<&'static str>,
+}
+
+const FAULTS: [Fault; 11] = [
+    // TTBR0 walks are disabled, so nothing was walked: level 0.
+    Fault {
+        word: "null-read",
+        syndrome: "data abort on a read: translation fault, level 0",
+        label: Some("fault_read"),
+    },
+    Fault { word: "null-call", syndrome: "instruction abort: translation fault, level 0", label: None },
+    Fault {
+        word: "text-write",
+        syndrome: "data abort on a write: permission fault, level 3",
+        label: Some("fault_write"),
+    },
+    Fault {
+        word: "constant-write",
+        syndrome: "data abort on a write: permission fault, level 3",
+        label: Some("fault_write"),
+    },
+    Fault {
+        word: "boot-info-write",
+        syndrome: "data abort on a write: permission fault, level 3",
+        label: Some("fault_write"),
+    },
+    Fault {
+        word: "alias-write",
+        syndrome: "data abort on a write: permission fault, level ",
+        label: Some("fault_write"),
+    },
+    Fault { word: "data-jump", syndrome: "instruction abort: permission fault, level 3", label: None },
+    Fault { word: "stack-jump", syndrome: "instruction abort: permission fault, level 3", label: None },
+    Fault { word: "direct-map-jump", syndrome: "instruction abort: permission fault, level ", label: None },
+    Fault {
+        word: "stack-overflow",
+        syndrome: "data abort on a write: translation fault, level 3",
+        label: Some("fault_stack"),
+    },
+    Fault { word: "undefined", syndrome: "", label: Some("fault_undefined") },
+];
+
+/// Whose vectors report: the words before the syndrome, and the word that asks for them.
+const REPORTERS: [(&str, &str, &str); 2] =
+    [("loader", "kernel fault, reported by the loader: ", ""), ("kernel", "kernel fault: ", " own")];
+
+pub fn all() -> Vec<Behaviour> {
+    let each = |reporter: &'static (&str, &str, &str)| {
+        FAULTS.iter().map(move |fault| {
+            let (who, title, asked) = *reporter;
+            let name = format!("the_{who}_reports_{}", fault.word.replace('-', "_"));
+            Behaviour::new(name, move || reported(fault, title, asked))
+        })
+    };
+    REPORTERS.iter().flat_map(each).collect()
+}
+
+fn reported(fault: &Fault, title: &str, asked: &str) -> Result<(), Failed> {
+    let line = format!("{}{asked}", fault.word);
+    let ended = boot("fault", &["--append", &line])?.expect_status(103)?;
+    let ended = ended.expect_said(&format!("{title}{}", fault.syndrome))?;
+    let about = ended.after("about to ")?.to_owned();
+    let (place, address) =
+        about.split_once(" at ").and_then(|(_, rest)| rest.split_once(", ")).unwrap_or_default();
+    let at = ended.after("  at ")?.to_owned();
+    let ended =
+        ended.expect(number(&at).is_some() && number(&at) == number(place), "it is another instruction")?;
+    let ended = match fault.label {
+        Some(label) => ended.expect(at.contains(label), "the instruction's label is not told")?,
+        None => ended,
+    };
+    if fault.word == "undefined" {
+        return Ok(());
+    }
+    let far = number(ended.after("  address ")?);
+    ended.expect(far.is_some() && far == number(address), "it is another address").map(drop)
+}

@@ -1,0 +1,40 @@
+//! Boots in QEMU, one behaviour each, through the host tool as a person would use it.
+//!
+//! They need what the set-up provides, so they run where `scripts/test.sh` (or a sourced `target/handoff-env.sh`) sets
+//! HANDOFF_QEMU, and are counted as ignored elsewhere. One by name: `cargo test -p images --test boot NAME`.
+
+mod faults;
+mod handoff;
+mod kernels;
+mod refusals;
+mod verdicts;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// A behaviour's name and what it takes to see it.
+struct Behaviour {
+    name: String,
+    check: Box<dyn FnOnce() -> Result<(), Failed> + Send>,
+}
+
+impl Behaviour {
+    fn new(name: impl Into<String>, check: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Self {
+        Self { name: name.into(), check: Box::new(check) }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let is_set_up = std::env::var_os("HANDOFF_QEMU").is_some();
+    if !is_set_up && !arguments.list {
+        eprintln!("boots are ignored: HANDOFF_QEMU is not set (scripts/test.sh sets it)");
+    }
+    let behaviours = [verdicts::all(), kernels::all(), faults::all(), refusals::all()];
+    let trials = behaviours
+        .into_iter()
+        .flatten()
+        .map(|Behaviour { name, check }| Trial::test(name, check).with_ignored_flag(!is_set_up));
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
