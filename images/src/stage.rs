@@ -25,6 +25,11 @@ pub fn loader(workspace: &Workspace) -> Outcome<PathBuf> {
     cargo(workspace, "elfloader", &["--bin", "elfloader"])
 }
 
+/// The firmware that leaves odd states, for tests: position-independent code in its `.text`.
+pub fn firmware(workspace: &Workspace) -> Outcome<PathBuf> {
+    cargo(workspace, "elfloader", &["--example", "firmware"])
+}
+
 /// The kernel's ELF file, built if it is one of ours and anything changed.
 pub fn kernel(workspace: &Workspace, source: &KernelSource) -> Outcome<PathBuf> {
     match source {

@@ -281,6 +281,7 @@ undefined_at_el1:
     msr     spsr_el2, x0
     mrs     x0, tpidr_el2
     eret
+el2_vectors_end:
     "#,
     hcr = const HCR_EL2,
     cptr = const CPTR_EL2,

@@ -3,6 +3,8 @@
 //! They need what the set-up provides, so they run where `scripts/test.sh` (or a sourced `target/handoff-env.sh`) sets
 //! HANDOFF_QEMU, and are counted as ignored elsewhere. One by name: `cargo test -p images --test boot NAME`.
 
+mod entry_code;
+mod entry_states;
 mod faults;
 mod handoff;
 mod kernels;
@@ -31,7 +33,14 @@ fn main() -> ExitCode {
     if !is_set_up && !arguments.list {
         eprintln!("boots are ignored: HANDOFF_QEMU is not set (scripts/test.sh sets it)");
     }
-    let behaviours = [verdicts::all(), kernels::all(), faults::all(), refusals::all()];
+    let behaviours = [
+        verdicts::all(),
+        kernels::all(),
+        faults::all(),
+        refusals::all(),
+        entry_states::all(),
+        entry_code::all(),
+    ];
     let trials = behaviours
         .into_iter()
         .flatten()
