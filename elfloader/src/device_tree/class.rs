@@ -2,6 +2,8 @@
 
 use shared_abi::uart::UartKind;
 
+use zerocopy::IntoBytes;
+
 use crate::platform::{Gic, PsciVersion};
 
 /// What a device is to the boot.
@@ -50,84 +52,72 @@ const CLASSES: &[(&[u8], Class)] = &[
     (b"intel,xscale-uart", Console(Ns16550)),
 ];
 
-/// The first eight bytes of each string of the table, as numbers.
-const KEYS: [u64; CLASSES.len()] = {
-    let mut keys = [0; CLASSES.len()];
-    let mut index = 0;
-    while index < CLASSES.len() {
-        let (name, _) = CLASSES[index];
-        let mut at = 0;
-        while at < name.len() && at < 8 {
-            keys[index] |= (name[at] as u64) << (at * 8);
-            at += 1;
+/// The index in the table of the first known string of a `compatible` value of `length` bytes: the list goes
+/// from special to general.
+#[inline]
+pub(super) fn class_of(words: &[u32], length: usize) -> Option<u32> {
+    // Most devices are none of ours and have one name.
+    let [first, second, ..] = words.first()?.to_ne_bytes();
+    match may_be_known(first, second) {
+        false if zero_from(words, 0)? + 1 >= length => None,
+        _ => class_in(words, length),
+    }
+}
+
+/// Whether a string of the table begins with these bytes.
+const fn may_be_known(first: u8, second: u8) -> bool {
+    matches!(
+        (first, second),
+        (b'a', b'r')
+            | (b'b', b'r')
+            | (b'c', b'd')
+            | (b'i', b'n')
+            | (b'm', b'r')
+            | (b'n', b's' | b'v')
+            | (b's', b'n')
+            | (b'x', b'l')
+    )
+}
+
+/// The same, string by string.
+fn class_in(words: &[u32], length: usize) -> Option<u32> {
+    let bytes = words.as_bytes().get(..length)?;
+    let mut start = 0;
+    while let [first, second, ..] = *bytes.get(start..)? {
+        let end = zero_from(words, start).unwrap_or(length);
+        if may_be_known(first, second) {
+            let name = bytes.get(start..end)?;
+            if let Some(index) = CLASSES.iter().position(|(known, _)| *known == name) {
+                return Some(index as u32);
+            }
         }
-        index += 1;
+        start = end + 1;
     }
-    keys
-};
-
-/// The class of the first known string in a `compatible` value: the list goes from special to general.
-pub(super) fn class_of(compatible: &[u8]) -> Option<Class> {
-    let mut rest = compatible;
-    loop {
-        // Most devices are none of ours: two bytes tell.
-        if let [b'a', b'r', ..]
-        | [b'b', b'r', ..]
-        | [b'c', b'd', ..]
-        | [b'i', b'n', ..]
-        | [b'm', b'r', ..]
-        | [b'n', b's' | b'v', ..]
-        | [b's', b'n', ..]
-        | [b'x', b'l', ..] = rest
-            && let Some(class) = class_of_name(before_zero(rest))
-        {
-            return Some(class);
-        }
-        rest = after_zero(rest)?;
-    }
+    None
 }
 
-/// The class of one string.
-fn class_of_name(name: &[u8]) -> Option<Class> {
-    let key = key(name);
-    let known = KEYS.iter().zip(CLASSES).filter(|(known, _)| **known == key);
-    known.map(|(_, class)| class).find(|(known, _)| *known == name).map(|(_, class)| *class)
+/// The class at an index of the table.
+pub(super) fn class_at(index: u32) -> Option<Class> {
+    CLASSES.get(index as usize).map(|(_, class)| *class)
 }
 
-/// The first eight bytes of a text as a number, missing ones as zeros.
-fn key(text: &[u8]) -> u64 {
-    match text.first_chunk::<8>() {
-        Some(word) => u64::from_le_bytes(*word),
-        None => text.iter().rev().fold(0, |key, byte| key << 8 | u64::from(*byte)),
-    }
-}
-
-/// What follows the first zero byte; `None` if that is nothing.
-fn after_zero(text: &[u8]) -> Option<&[u8]> {
-    text.get(before_zero(text).len() + 1..).filter(|rest| !rest.is_empty())
-}
-
-/// What precedes the first zero byte, or all if there is none. Reads eight bytes at a time.
-pub(super) fn before_zero(text: &[u8]) -> &[u8] {
-    let (words, rest) = text.as_chunks::<8>();
-    let mut length = 0;
-    for word in words {
-        let zeros = zeros_in(u64::from_le_bytes(*word));
+/// Where the first zero byte at `start` or later is.
+fn zero_from(words: &[u32], start: usize) -> Option<usize> {
+    // What precedes `start` in its word must not count.
+    let mut before = (1 << (start % 4 * 8)) - 1;
+    for (index, word) in words.iter().enumerate().skip(start / 4) {
+        let word = u32::from_le(*word) | before;
+        let zeros = word.wrapping_sub(0x0101_0101) & !word & 0x8080_8080;
         if zeros != 0 {
-            return text.get(..length + (zeros.trailing_zeros() / 8) as usize).unwrap_or_default();
+            return Some(index * 4 + (zeros.trailing_zeros() / 8) as usize);
         }
-        length += 8;
+        before = 0;
     }
-    for byte in rest {
-        if *byte == 0 {
-            break;
-        }
-        length += 1;
-    }
-    text.get(..length).unwrap_or_default()
+    None
 }
 
-/// A word whose lowest set bit is the top bit of the lowest byte of `word` that is 0; 0 if none is.
-pub(super) const fn zeros_in(word: u64) -> u64 {
-    word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080
+/// What precedes the first zero byte, or all if there is none.
+pub(super) fn before_zero(text: &[u8]) -> &[u8] {
+    let length = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+    text.get(..length).unwrap_or_default()
 }

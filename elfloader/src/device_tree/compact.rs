@@ -13,9 +13,10 @@
 //! ```
 
 use arrayvec::ArrayVec;
+use zerocopy::IntoBytes;
 
 use super::TreeError;
-use super::class::{Class, before_zero, class_of};
+use super::class::{Class, before_zero, class_at, class_of};
 use super::header::Blocks;
 use super::kind::{BUS, Kind};
 use super::symbol::Symbol;
@@ -60,12 +61,24 @@ struct Node {
     properties: u32,
 }
 
-/// A word as it stands in the structure block.
-type Word = [u8; 4];
+/// A word as it lies in memory: big-endian.
+type Word = u32;
 
-const PROP: Word = token::PROP.to_be_bytes();
-const END_NODE: Word = token::END_NODE.to_be_bytes();
-const NOP: Word = token::NOP.to_be_bytes();
+const PROP: Word = token::PROP.to_be();
+const END_NODE: Word = token::END_NODE.to_be();
+const NOP: Word = token::NOP.to_be();
+
+/// What a device turned out to be.
+struct Device {
+    kind: Kind,
+    /// Index in the table of classes.
+    class: Option<u32>,
+}
+
+/// The bytes of a value.
+fn bytes(words: &[Word], length: usize) -> &[u8] {
+    words.as_bytes().get(..length).unwrap_or_default()
+}
 
 /// A property as it stands in the structure block.
 #[derive(Clone, Copy)]
@@ -79,7 +92,7 @@ struct Property<'d> {
 
 impl<'d> Property<'d> {
     fn value(&self) -> &'d [u8] {
-        self.words.as_flattened().get(..self.length as usize).unwrap_or_default()
+        bytes(self.words, self.length as usize)
     }
 }
 
@@ -94,6 +107,8 @@ pub(super) struct Pass<'d, 's> {
     survey: Survey,
     stdout_path: &'d [u8],
     linux_stdout_path: &'d [u8],
+    /// Where the strings block has the name `compatible`, once that was met.
+    compatible: usize,
     /// Where the properties of `/aliases` begin.
     aliases: &'d [Word],
 }
@@ -107,6 +122,7 @@ impl<'d, 's> Pass<'d, 's> {
             survey: Survey { extent: blocks.extent, seeds: ArrayVec::new(), gic: None },
             stdout_path: &[],
             linux_stdout_path: &[],
+            compatible: usize::MAX,
             aliases: &[],
             blocks,
         }
@@ -118,7 +134,7 @@ impl<'d, 's> Pass<'d, 's> {
             let at = self.rest;
             let Some((word, rest)) = at.split_first() else { return Err(self.truncated(at)) };
             self.rest = rest;
-            match u32::from_be_bytes(*word) {
+            match u32::from_be(*word) {
                 token::BEGIN_NODE => self.node(at)?,
                 token::END_NODE => match self.nodes.pop() {
                     Some(node) if self.nodes.is_empty() => {
@@ -153,7 +169,7 @@ impl<'d, 's> Pass<'d, 's> {
             let at = self.rest;
             let Some((word, rest)) = at.split_first() else { return Err(self.truncated(at)) };
             self.rest = rest;
-            match u32::from_be_bytes(*word) {
+            match u32::from_be(*word) {
                 token::NOP => {}
                 token::END => {
                     self.survey.extent = self.survey.extent.max(self.offset(rest));
@@ -197,7 +213,7 @@ impl<'d, 's> Pass<'d, 's> {
             rest = more;
         }
         let [PROP, length, name, more @ ..] = rest else { return Ok(None) };
-        let (length, name) = (u32::from_be_bytes(*length), u32::from_be_bytes(*name));
+        let (length, name) = (u32::from_be(*length), u32::from_be(*name));
         let Some((words, more)) = more.split_at_checked((length as usize).div_ceil(4)) else {
             return Err(self.truncated(rest));
         };
@@ -218,92 +234,119 @@ impl<'d, 's> Pass<'d, 's> {
             Some(parent) => parent.kind.child(name),
             None => Kind::Root,
         };
-        let mut node = Node { kind, copied: false, name: self.index(start), properties: self.index(rest) };
+        let mut device = Device { kind, class: None };
         match kind {
             Kind::Ignored => while self.property()?.is_some() {},
             Kind::Aliases => {
                 self.aliases = rest;
                 while self.property()?.is_some() {}
             }
-            Kind::Bus => {
-                node.kind = self.examine()?;
-                if !matches!(node.kind, Kind::Bus | Kind::Ignored) {
-                    self.copy_buses()?;
-                    let resume = core::mem::replace(&mut self.rest, rest);
-                    self.copy(&mut node, name)?;
-                    self.rest = resume;
-                }
-            }
-            _ => self.copy(&mut node, name)?,
+            Kind::Bus => device = self.examine()?,
+            _ => {}
         }
-        // Most nodes have no children.
-        if let ([END_NODE, rest @ ..], false) = (self.rest, node.copied) {
+        // Most nodes are none of ours and have no children.
+        if let (Kind::Bus | Kind::Ignored, [END_NODE, rest @ ..]) = (device.kind, self.rest)
+            && self.nodes.len() < DEPTH
+        {
             self.rest = rest;
-            return match self.nodes.len() < DEPTH {
-                true => Ok(()),
-                false => Err(TreeError::Depth { offset: self.offset(at), limit: DEPTH }),
-            };
+            return Ok(());
+        }
+        let mut node =
+            Node { kind: device.kind, copied: false, name: self.index(start), properties: self.index(rest) };
+        match (kind, device.kind) {
+            (_, Kind::Bus | Kind::Ignored | Kind::Aliases) => {}
+            (Kind::Bus, _) => {
+                self.copy_buses()?;
+                let resume = core::mem::replace(&mut self.rest, rest);
+                self.copy(&mut node, name, device.class)?;
+                self.rest = resume;
+            }
+            _ => self.copy(&mut node, name, None)?,
         }
         let too_deep = TreeError::Depth { offset: self.offset(at), limit: DEPTH };
         self.nodes.try_push(node).map_err(|_| too_deep)
     }
 
+    /// The value of the property that begins where `left` words are left, and its length in bytes.
+    #[inline]
+    fn value(&self, left: usize) -> Option<(&'d [Word], usize)> {
+        let start = self.blocks.words.len().checked_sub(left)?;
+        match self.blocks.words.get(start..)? {
+            [_, length, _, words @ ..] => {
+                let length = u32::from_be(*length) as usize;
+                Some((words.get(..length.div_ceil(4))?, length))
+            }
+            _ => None,
+        }
+    }
+
     /// Reads the properties of a device for what it is: of no use if it is not okay, a bus at least if it is.
     ///
     /// Most of a tree is read here, so this is [`Self::property`] once more, in registers.
-    #[inline(never)]
-    fn examine(&mut self) -> Result<Kind, TreeError<'static>> {
-        let (strings, below_root) = (self.blocks.strings, self.nodes.len() == 1);
-        let (mut kind, mut okay, mut has_clock, mut gic) = (Kind::Bus, true, false, None);
+    fn examine(&mut self) -> Result<Device, TreeError<'static>> {
+        let strings = self.blocks.strings;
+        // How much is left where a property of interest is; 0 for none.
+        let (mut class, mut status, mut device_type) = (0, 0, 0);
+        let mut compatible = self.compatible;
         let mut rest = self.rest;
-        while let [token, more @ ..] = rest {
+        let broken = loop {
+            let [token, more @ ..] = rest else { break false };
             if *token != PROP {
                 if *token != NOP {
-                    break;
+                    break false;
                 }
                 rest = more;
                 continue;
             }
-            let [length, name, more @ ..] = more else { break };
-            let (length, name) = (u32::from_be_bytes(*length) as usize, u32::from_be_bytes(*name) as usize);
-            let (Some((words, more)), Some(name)) =
-                (more.split_at_checked(length.div_ceil(4)), strings.get(name..))
-            else {
-                break;
-            };
-            let value = || words.as_flattened().get(..length).unwrap_or_default();
-            // Most properties of most devices are none of ours: two bytes tell.
-            match name {
-                [b'c', b'o', ..] if name.starts_with(b"compatible\0") => match class_of(value()) {
-                    // Of an interrupt controller nothing but this is read.
-                    Some(Class::Gic(found)) => gic = Some(found),
-                    Some(class) => kind = Kind::of_class(class),
-                    None => {}
-                },
-                [b'c', b'l', ..] => has_clock |= name.starts_with(b"clock-frequency\0"),
-                [b's', b't', ..] if name.starts_with(b"status\0") => okay &= is_okay(value()),
-                [b'd', b'e', ..] if below_root && name.starts_with(b"device_type\0") => {
-                    kind = if value() == b"memory\0" { Kind::Memory } else { kind };
+            let [length, name, more @ ..] = more else { break true };
+            let (length, name) = (u32::from_be(*length) as usize, u32::from_be(*name) as usize);
+            let Some((_, more)) = more.split_at_checked(length.div_ceil(4)) else { break true };
+            let Some(text @ [first, ..]) = strings.get(name..) else { break true };
+            // Most properties of most devices are none of ours: where a name is, or its first byte, tells.
+            if name == compatible {
+                class = rest.len();
+            } else if *first == b'c' {
+                if text.starts_with(b"compatible\0") {
+                    compatible = name;
+                    class = rest.len();
                 }
-                [] => break,
-                _ => {}
+            } else if *first == b's' {
+                status = if text.starts_with(b"status\0") { rest.len() } else { status };
+            } else if *first == b'd' && text.starts_with(b"device_type\0") {
+                device_type = rest.len();
             }
             rest = more;
-        }
+        };
         self.rest = rest;
-        self.survey.gic = self.survey.gic.or(gic.filter(|_| okay));
-        // What stopped the loop, if it was wrong, is named here.
-        match self.property()? {
-            Some(_) => Err(self.truncated(rest)),
-            None if !okay || kind == Kind::Timer && !has_clock => Ok(Kind::Ignored),
-            None => Ok(kind),
+        self.compatible = compatible;
+        if broken {
+            // It does not read so either, and says why.
+            self.property()?;
+            return Err(self.truncated(rest));
         }
+        let class = self.value(class).and_then(|(words, length)| class_of(words, length));
+        let status = self.value(status).is_none_or(|(words, length)| is_okay(bytes(words, length)));
+        let is_memory = |(words, length)| bytes(words, length) == b"memory\0";
+        let kind = match class.and_then(class_at) {
+            _ if !status => Kind::Ignored,
+            _ if self.nodes.len() == 1 && self.value(device_type).is_some_and(is_memory) => Kind::Memory,
+            None => Kind::Bus,
+            Some(Class::Console(_)) => Kind::Serial,
+            Some(Class::Psci(_)) => Kind::Power,
+            Some(Class::Timer) => Kind::Timer,
+            Some(Class::Gic(gic)) => {
+                self.survey.gic = self.survey.gic.or(Some(gic));
+                Kind::Ignored
+            }
+        };
+        Ok(Device { kind, class })
     }
 
     /// Copies a node's beginning, unless it turns out not to be okay.
-    fn copy(&mut self, node: &mut Node, name: &[u8]) -> Result<(), TreeError<'static>> {
+    fn copy(&mut self, node: &mut Node, name: &[u8], class: Option<u32>) -> Result<(), TreeError<'static>> {
         let position = self.writer.position();
         self.begin_copy(node, name)?;
+        let head = self.writer.position();
         let keeps = node.kind.keeps();
         while let Some(property) = self.property()? {
             let Some(symbol) = Symbol::of_name(self.name(property)) else { continue };
@@ -318,9 +361,13 @@ impl<'d, 's> Pass<'d, 's> {
                 self.writer.property(symbol, value);
             }
         }
-        if !node.copied {
+        // A timer is of interest only if it states its frequency.
+        if !node.copied || node.kind == Kind::Timer && self.writer.position() == head {
             self.writer.rewind(position);
+            node.copied = false;
             node.kind = Kind::Ignored;
+        } else if let Some(class) = class {
+            self.writer.property(Symbol::CLASS, &class.to_be_bytes());
         }
         Ok(())
     }
@@ -395,11 +442,11 @@ fn node_name(words: &[Word]) -> Option<(&[u8], &[Word])> {
     let mut rest = words;
     loop {
         let (word, more) = rest.split_first()?;
-        let word = u32::from_le_bytes(*word);
+        let word = u32::from_le(*word);
         let zeros = word.wrapping_sub(0x0101_0101) & !word & 0x8080_8080;
         if zeros != 0 {
             let length = (words.len() - rest.len()) * 4 + (zeros.trailing_zeros() / 8) as usize;
-            return Some((words.as_flattened().get(..length)?, more));
+            return Some((words.as_bytes().get(..length)?, more));
         }
         rest = more;
     }

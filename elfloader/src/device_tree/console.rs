@@ -7,7 +7,7 @@ use shared_abi::uart::UartKind;
 
 use super::TreeError;
 use super::cells::{Bus, Value, values};
-use super::class::{Class, class_of};
+use super::class::{Class, class_at};
 use super::compact::DEPTH;
 use super::kind::{Kind, is_base};
 use super::symbol::Symbol;
@@ -71,7 +71,7 @@ impl<'s> Device<'s> {
         let (mut kind, mut reg, mut shift, mut offset, mut width, mut clock) = (None, None, 0, 0, None, None);
         for value in values(node) {
             match value.symbol {
-                Symbol::COMPATIBLE => kind = class_of(value.bytes),
+                Symbol::CLASS => kind = class_at(value.cell()?),
                 Symbol::REG => reg = Some(value),
                 Symbol::REG_SHIFT => shift = small(value, |shift| shift <= 4)?,
                 Symbol::REG_IO_WIDTH => width = Some(small(value, |width| matches!(width, 1 | 2 | 4))?),

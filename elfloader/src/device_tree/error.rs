@@ -122,6 +122,8 @@ pub enum TreeError<'t> {
     },
     /// The machine has more of something than its description holds.
     Full(Full),
+    /// The tree's bytes do not begin at a multiple of 4; the boot protocol wants 8.
+    Alignment,
     /// The library that interprets the compacted tree refused it, which the check before it rules out.
     Library,
 }
@@ -148,7 +150,8 @@ impl TreeError<'_> {
             Self::Range { .. } => 416,
             Self::Initrd { .. } => 417,
             Self::Full(_) => 418,
-            Self::Library => 419,
+            Self::Alignment => 419,
+            Self::Library => 420,
         }
     }
 }
@@ -211,6 +214,7 @@ impl fmt::Display for TreeError<'_> {
                 write!(f, "the device tree's initrd from {start:#x} to {end:#x} is no range")
             }
             Self::Full(full) => fmt::Display::fmt(full, f),
+            Self::Alignment => f.write_str("the device tree does not lie at a multiple of 8"),
             Self::Library => f.write_str("the compacted device tree was not understood"),
         }
     }

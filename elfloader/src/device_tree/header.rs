@@ -1,5 +1,7 @@
 //! The tree's header (Devicetree Specification 5.2): where its blocks are, and that they are inside it.
 
+use zerocopy::FromBytes;
+
 use super::TreeError;
 
 /// Bytes of a version 17 header.
@@ -18,8 +20,8 @@ const VERSION: u32 = 17;
 pub(super) struct Blocks<'d> {
     /// Reservation entries, without the terminating one.
     pub reservations: &'d [u8],
-    /// The structure block in words of four bytes.
-    pub words: &'d [[u8; 4]],
+    /// The structure block in words of four bytes, as they lie in memory: big-endian.
+    pub words: &'d [u32],
     /// Where the structure block begins.
     pub words_offset: usize,
     /// The strings block; its last byte is 0 if it has one.
@@ -72,6 +74,8 @@ pub(super) fn blocks(tree: &[u8]) -> Result<Blocks<'_>, TreeError<'static>> {
 
     let words_offset = structure;
     let structure = block(tree, "structure", structure, structure_length, 4)?;
+    // Words are read as such, since the processor may refuse to read them unaligned.
+    let (words, _) = <[u32]>::ref_from_prefix(structure).map_err(|_| TreeError::Alignment)?;
     let strings_end = strings + strings_length;
     let strings = block(tree, "strings", strings, strings_length, 1)?;
     if strings.last().is_some_and(|last| *last != 0) {
@@ -83,7 +87,7 @@ pub(super) fn blocks(tree: &[u8]) -> Result<Blocks<'_>, TreeError<'static>> {
     let count = count.ok_or(TreeError::Unterminated { offset: reservations })?;
     Ok(Blocks {
         reservations: rest.get(..count * 16).unwrap_or_default(),
-        words: structure.as_chunks::<4>().0,
+        words,
         words_offset,
         strings,
         extent: strings_end.max(reservations + (count + 1) * 16).max(HEADER),

@@ -10,7 +10,7 @@ use fdt::node::FdtNode;
 use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
 
 use super::cells::{Bus, Cells, Value, nameable, values};
-use super::class::{Class, class_of};
+use super::class::{Class, class_at};
 use super::kind::Kind;
 use super::symbol::Symbol;
 use super::{TreeError, console};
@@ -223,8 +223,8 @@ fn psci<'s>(node: FdtNode<'_, 's>, name: &'s str) -> Result<Psci, TreeError<'s>>
     for value in values(node) {
         match value.symbol {
             Symbol::METHOD => method = value,
-            Symbol::COMPATIBLE => {
-                if let Some(Class::Psci(stated)) = class_of(value.bytes) {
+            Symbol::CLASS => {
+                if let Some(Class::Psci(stated)) = class_at(value.cell()?) {
                     version = stated;
                 }
             }

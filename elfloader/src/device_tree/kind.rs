@@ -3,7 +3,6 @@
 //! In the compacted tree a node's name begins with its kind's letter, so that whoever reads it need not work out
 //! again what it is.
 
-use super::class::Class;
 use super::symbol::{Symbol, SymbolSet};
 
 /// What a node is to the boot; the numbers are the letters.
@@ -69,14 +68,13 @@ impl Kind {
                 Symbol::NUMA_NODE,
             ]),
             Self::Serial => SymbolSet::of(&[
-                Symbol::COMPATIBLE,
                 Symbol::REG,
                 Symbol::REG_SHIFT,
                 Symbol::REG_IO_WIDTH,
                 Symbol::REG_OFFSET,
                 Symbol::CLOCK_FREQUENCY,
             ]),
-            Self::Power => SymbolSet::of(&[Symbol::COMPATIBLE, Symbol::METHOD]),
+            Self::Power => SymbolSet::of(&[Symbol::METHOD]),
             Self::Timer => SymbolSet::of(&[Symbol::CLOCK_FREQUENCY]),
         }
     }
@@ -121,16 +119,6 @@ impl Kind {
             _ => return None,
         };
         Some((kind, name.get(1..)?))
-    }
-
-    /// What a device of a class is.
-    pub(super) const fn of_class(class: Class) -> Self {
-        match class {
-            Class::Console(_) => Self::Serial,
-            Class::Psci(_) => Self::Power,
-            Class::Timer => Self::Timer,
-            Class::Gic(_) => Self::Ignored,
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! All other properties are left out there, so its strings block is a constant. The names are one letter long
 //! because the `fdt` library reads a name byte by byte, several times.
 
-use super::class::{before_zero, zeros_in};
+use super::class::before_zero;
 
 /// A property name that the boot reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,6 @@ macro_rules! symbols {
 
 symbols! {
     REG "reg";
-    COMPATIBLE "compatible";
     STATUS "status";
     ADDRESS_CELLS "#address-cells";
     SIZE_CELLS "#size-cells";
@@ -55,6 +54,7 @@ symbols! {
     REG_OFFSET "reg-offset";
     CLOCK_FREQUENCY "clock-frequency";
     CONSOLE_ALIAS "console alias";
+    CLASS "class";
 }
 
 const COUNT: usize = NAMES.len();
@@ -89,47 +89,16 @@ const BY_LENGTH: [SymbolSet; LONGEST + 1] = {
     sets
 };
 
-/// The first eight bytes of each name, or all of a shorter one: as a number.
-const KEYS: [u64; COUNT] = {
-    let mut keys = [0; COUNT];
-    let mut index = 0;
-    while index < COUNT {
-        let name = NAMES[index].as_bytes();
-        let mut at = 0;
-        while at < name.len() && at < 8 {
-            keys[index] |= (name[at] as u64) << (at * 8);
-            at += 1;
-        }
-        index += 1;
-    }
-    keys
-};
-
-/// The key of a text that begins with these bytes, and its length if it ends within them, else 8.
-fn key(word: [u8; 8]) -> (u64, usize) {
-    let word = u64::from_le_bytes(word);
-    match zeros_in(word).trailing_zeros() / 8 {
-        length @ 0..8 => (word & ((1 << (length * 8)) - 1), length as usize),
-        _ => (word, 8),
-    }
-}
-
 impl Symbol {
     /// The symbol of a property's name, which ends with the first zero.
     pub(super) fn of_name(text: &[u8]) -> Option<Self> {
-        let (key, length) = match text.first_chunk::<8>() {
-            Some(word) => key(*word),
-            None => {
-                let mut word = [0; 8];
-                word.get_mut(..text.len())?.copy_from_slice(text);
-                key(word)
-            }
-        };
-        let name = if length < 8 { text.get(..length)? } else { before_zero(text) };
+        let name = before_zero(text.get(..LONGEST + 1).unwrap_or(text));
         let mut candidates = BY_LENGTH.get(name.len())?.0;
         while candidates != 0 {
             let symbol = Self(candidates.trailing_zeros() as u8);
-            if KEYS.get(symbol.0 as usize) == Some(&key) && (length < 8 || symbol.name().as_bytes() == name) {
+            let known = symbol.name().as_bytes();
+            // The first letter tells nearly all names of a length apart.
+            if known.first() == name.first() && known == name {
                 return Some(symbol);
             }
             candidates &= candidates - 1;
