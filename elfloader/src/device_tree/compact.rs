@@ -18,7 +18,7 @@ use zerocopy::IntoBytes;
 use super::TreeError;
 use super::class::{Class, before_zero, class_at, class_of};
 use super::header::Blocks;
-use super::kind::{BUS, Kind};
+use super::kind::Kind;
 use super::symbol::Symbol;
 use super::writer::{Writer, token};
 use crate::platform::Gic;
@@ -238,7 +238,7 @@ impl<'d, 's> Pass<'d, 's> {
         match kind {
             Kind::Ignored => while self.property()?.is_some() {},
             Kind::Aliases => {
-                self.aliases = rest;
+                self.aliases = if self.aliases.is_empty() { rest } else { self.aliases };
                 while self.property()?.is_some() {}
             }
             Kind::Bus => device = self.examine()?,
@@ -285,7 +285,7 @@ impl<'d, 's> Pass<'d, 's> {
     /// Most of a tree is read here, so this is [`Self::property`] once more, in registers.
     fn examine(&mut self) -> Result<Device, TreeError<'static>> {
         let strings = self.blocks.strings;
-        // How much is left where a property of interest is; 0 for none.
+        // How much is left where a property of interest is; 0 for none. The first of several counts.
         let (mut class, mut status, mut device_type) = (0, 0, 0);
         let mut compatible = self.compatible;
         let mut rest = self.rest;
@@ -304,16 +304,16 @@ impl<'d, 's> Pass<'d, 's> {
             let Some(text @ [first, ..]) = strings.get(name..) else { break true };
             // Most properties of most devices are none of ours: where a name is, or its first byte, tells.
             if name == compatible {
-                class = rest.len();
+                class = rest.len().max(class);
             } else if *first == b'c' {
                 if text.starts_with(b"compatible\0") {
                     compatible = name;
-                    class = rest.len();
+                    class = rest.len().max(class);
                 }
             } else if *first == b's' {
-                status = if text.starts_with(b"status\0") { rest.len() } else { status };
+                status = if text.starts_with(b"status\0") { rest.len().max(status) } else { status };
             } else if *first == b'd' && text.starts_with(b"device_type\0") {
-                device_type = rest.len();
+                device_type = rest.len().max(device_type);
             }
             rest = more;
         };
@@ -347,18 +347,20 @@ impl<'d, 's> Pass<'d, 's> {
         let position = self.writer.position();
         self.begin_copy(node, name)?;
         let head = self.writer.position();
-        let keeps = node.kind.keeps();
+        // Where a property is stated twice, the first counts; a seed is noted each time, to be wiped.
+        let mut missing = node.kind.keeps();
         while let Some(property) = self.property()? {
             let Some(symbol) = Symbol::of_name(self.name(property)) else { continue };
-            let value = property.value();
-            match (symbol, node.kind) {
-                (Symbol::STATUS, Kind::Cpu | Kind::Root) => {}
-                (Symbol::STATUS, _) if !is_okay(value) => node.copied = false,
-                (_, Kind::Chosen) => self.note(symbol, &property)?,
-                _ => {}
+            if node.kind == Kind::Chosen {
+                self.note(symbol, &property)?;
             }
-            if keeps.contains(symbol) {
-                self.writer.property(symbol, value);
+            if !missing.remove(symbol) {
+                continue;
+            }
+            match (symbol, node.kind) {
+                (Symbol::STATUS, Kind::Cpu) => self.writer.property(symbol, property.value()),
+                (Symbol::STATUS, _) => node.copied = is_okay(property.value()),
+                _ => self.writer.property(symbol, property.value()),
             }
         }
         // A timer is of interest only if it states its frequency.
@@ -380,8 +382,10 @@ impl<'d, 's> Pass<'d, 's> {
                 let seed = Span { offset, length: property.length as usize };
                 self.survey.seeds.try_push(seed).map_err(|_| TreeError::Seeds { limit: SEEDS })?;
             }
-            Symbol::STDOUT_PATH => self.stdout_path = property.value(),
-            Symbol::LINUX_STDOUT_PATH => self.linux_stdout_path = property.value(),
+            Symbol::STDOUT_PATH if self.stdout_path.is_empty() => self.stdout_path = property.value(),
+            Symbol::LINUX_STDOUT_PATH if self.linux_stdout_path.is_empty() => {
+                self.linux_stdout_path = property.value();
+            }
             _ => {}
         }
         Ok(())
@@ -389,24 +393,17 @@ impl<'d, 's> Pass<'d, 's> {
 
     /// Copies the beginnings of the open nodes that have none yet: nothing was written since they began.
     fn copy_buses(&mut self) -> Result<(), TreeError<'static>> {
+        let resume = self.rest;
         for index in 0..self.nodes.len() {
             let Some(mut bus) = self.nodes.get(index).copied().filter(|bus| !bus.copied) else { continue };
             let name = node_name(self.from(bus.name)).map_or(&[][..], |(name, _)| name);
-            let resume = core::mem::replace(&mut self.rest, self.blocks.words);
             self.rest = self.from(bus.properties);
-            self.begin_copy(&mut bus, name)?;
-            while let Some(property) = self.property()? {
-                if let Some(symbol) =
-                    Symbol::of_name(self.name(property)).filter(|symbol| BUS.contains(*symbol))
-                {
-                    self.writer.property(symbol, property.value());
-                }
-            }
-            self.rest = resume;
+            self.copy(&mut bus, name, None)?;
             if let Some(node) = self.nodes.get_mut(index) {
                 *node = bus;
             }
         }
+        self.rest = resume;
         Ok(())
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Of the `fdt` library only the calls that cannot panic on such a tree are used: all nodes, the root by path,
 //! children, properties, the reservation map. Values are still hostile: their lengths and contents are checked here.
-//! Where a property or node is stated twice, the later one counts, except that ranges add up.
+//! Where a node is stated twice that there should be one of, the first counts, but memory and reservations add
+//! up.
 
 use arrayvec::ArrayVec;
 use fdt::Fdt;
@@ -25,7 +26,7 @@ pub(super) fn interpret<'s>(compact: &'s [u8], machine: &mut Machine<'s>) -> Res
         }
     }
     let (mut root, mut cpus, mut reserved) = (Bus::DEFAULT, Bus::DEFAULT, Bus::DEFAULT);
-    let mut chosen = Chosen::default();
+    let mut chosen = None;
     let mut alias = None;
     for node in tree.all_nodes() {
         let (kind, name) = Kind::of_copy(node.name).ok_or(TreeError::Library)?;
@@ -43,18 +44,18 @@ pub(super) fn interpret<'s>(compact: &'s [u8], machine: &mut Machine<'s>) -> Res
             Kind::Cpu => processor(node, name, cpus.cells, machine)?,
             Kind::ReservedMemory => reserved = Bus::of(node)?,
             Kind::Reserved => reservation(node, name, &reserved, root.cells, machine)?,
-            Kind::Chosen => chosen.read(node)?,
+            Kind::Chosen if chosen.is_none() => chosen = Some(Chosen::read(node)?),
             Kind::Aliases => alias = values(node).next(),
-            Kind::Power => machine.psci = Some(psci(node, name)?),
-            Kind::Timer => {
+            Kind::Power if machine.psci.is_none() => machine.psci = Some(psci(node, name)?),
+            Kind::Timer if machine.timer_frequency.is_none() => {
                 for clock in values(node).filter(|value| value.symbol == Symbol::CLOCK_FREQUENCY) {
                     machine.timer_frequency = Some(clock.cell()?);
                 }
             }
-            Kind::Bus | Kind::Serial | Kind::Ignored => {}
+            _ => {}
         }
     }
-    chosen.settle(machine)?;
+    chosen.unwrap_or_default().settle(machine)?;
 
     let (path, options) = split_options(machine.boot.console_path);
     let path = match alias {
@@ -91,7 +92,8 @@ fn memory<'s>(
     }
     for (start, length) in reg.map(|reg| cells.ranges(reg)).transpose()?.into_iter().flatten() {
         let range = nameable(name, start, length)?;
-        machine.unnameable_memory += length - range.map_or(0, PhysRange::len);
+        let left_out = length - range.map_or(0, PhysRange::len);
+        machine.unnameable_memory = machine.unnameable_memory.saturating_add(left_out);
         if let Some(range) = range {
             machine.add_memory(range, numa)?;
         }
@@ -252,20 +254,21 @@ struct Chosen<'s> {
 }
 
 impl<'s> Chosen<'s> {
-    fn read(&mut self, node: FdtNode<'_, 's>) -> Result<(), TreeError<'s>> {
+    fn read(node: FdtNode<'_, 's>) -> Result<Self, TreeError<'s>> {
+        let mut chosen = Self::default();
         for value in values(node) {
             match value.symbol {
-                Symbol::BOOTARGS => self.command_line = value.text()?,
-                Symbol::STDOUT_PATH => self.stdout_path = value.text()?,
-                Symbol::LINUX_STDOUT_PATH => self.linux_stdout_path = value.text()?,
-                Symbol::INITRD_START => self.initrd_start = Some(value.number()?),
-                Symbol::INITRD_END => self.initrd_end = Some(value.number()?),
-                Symbol::RNG_SEED => self.rng_seed = value.bytes,
-                Symbol::KASLR_SEED => self.kaslr_seed = value.number()?,
+                Symbol::BOOTARGS => chosen.command_line = value.text()?,
+                Symbol::STDOUT_PATH => chosen.stdout_path = value.text()?,
+                Symbol::LINUX_STDOUT_PATH => chosen.linux_stdout_path = value.text()?,
+                Symbol::INITRD_START => chosen.initrd_start = Some(value.number()?),
+                Symbol::INITRD_END => chosen.initrd_end = Some(value.number()?),
+                Symbol::RNG_SEED => chosen.rng_seed = value.bytes,
+                Symbol::KASLR_SEED => chosen.kaslr_seed = value.number()?,
                 _ => {}
             }
         }
-        Ok(())
+        Ok(chosen)
     }
 
     fn settle(self, machine: &mut Machine<'s>) -> Result<(), TreeError<'s>> {

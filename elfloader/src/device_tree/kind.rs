@@ -32,16 +32,16 @@ pub(super) enum Kind {
 }
 
 const CELLS: SymbolSet = SymbolSet::of(&[Symbol::ADDRESS_CELLS, Symbol::SIZE_CELLS]);
-/// What is copied of a bus.
-pub(super) const BUS: SymbolSet = CELLS.union(SymbolSet::of(&[Symbol::RANGES]));
+/// What a bus says about the addresses below it.
+const BUS: SymbolSet = CELLS.union(SymbolSet::of(&[Symbol::RANGES]));
 
 impl Kind {
-    /// The properties that are copied.
+    /// The properties that are copied; `status` decides whether the node is, unless it is a processor's.
     pub(super) const fn keeps(self) -> SymbolSet {
         match self {
             Self::Ignored | Self::Aliases => SymbolSet::of(&[]),
             Self::Root => CELLS.union(SymbolSet::of(&[Symbol::MODEL])),
-            Self::Memory => SymbolSet::of(&[Symbol::REG, Symbol::NUMA_NODE]),
+            Self::Memory => SymbolSet::of(&[Symbol::REG, Symbol::NUMA_NODE, Symbol::STATUS]),
             Self::Chosen => SymbolSet::of(&[
                 Symbol::BOOTARGS,
                 Symbol::STDOUT_PATH,
@@ -50,8 +50,10 @@ impl Kind {
                 Symbol::INITRD_END,
                 Symbol::RNG_SEED,
                 Symbol::KASLR_SEED,
+                Symbol::STATUS,
             ]),
-            Self::ReservedMemory | Self::Cpus | Self::Bus => BUS,
+            Self::ReservedMemory | Self::Cpus => BUS.union(SymbolSet::of(&[Symbol::STATUS])),
+            Self::Bus => BUS,
             Self::Reserved => SymbolSet::of(&[
                 Symbol::REG,
                 Symbol::SIZE,
@@ -59,6 +61,7 @@ impl Kind {
                 Symbol::ALLOC_RANGES,
                 Symbol::NO_MAP,
                 Symbol::REUSABLE,
+                Symbol::STATUS,
             ]),
             Self::Cpu => SymbolSet::of(&[
                 Symbol::REG,

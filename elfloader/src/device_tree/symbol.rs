@@ -141,9 +141,11 @@ impl SymbolSet {
         Self(set)
     }
 
-    /// Whether the name is one of them.
-    pub(super) const fn contains(self, symbol: Symbol) -> bool {
-        self.0 & 1 << symbol.0 != 0
+    /// Takes a name out; whether it was one of them.
+    pub(super) const fn remove(&mut self, symbol: Symbol) -> bool {
+        let before = self.0;
+        self.0 &= !(1 << symbol.0);
+        self.0 != before
     }
 
     /// All names of both.
