@@ -153,15 +153,11 @@ impl Machine {
     }
 
     fn read_boot_info(&mut self, snapshot: &mut Snapshot) -> Outcome<()> {
-        let (Some(tables), Some(at)) = (snapshot.kernel_tables(), snapshot.register("x0")) else {
-            return Ok(());
-        };
+        let Some(at) = snapshot.register("x0") else { return Ok(()) };
         for page in 0..(BOOT_INFO_MAX as u64 / PAGE + 1) {
-            let Some(virt) = at.checked_add(page * PAGE).and_then(shared_abi::addr::VirtAddr::new) else {
-                break;
-            };
-            let Ok(translation) = tables.walk(snapshot, virt) else { break };
-            if !self.read_page(snapshot, translation.phys.frame().start().get())? {
+            let phys = at.checked_add(page * PAGE).and_then(|virt| snapshot.translate(virt));
+            let Some(phys) = phys else { break };
+            if !self.read_page(snapshot, phys - phys % PAGE)? {
                 break;
             }
         }

@@ -55,15 +55,31 @@ impl Snapshot {
         run.get(from..from.checked_add(usize::try_from(length).ok()?)?)
     }
 
+    /// Where a virtual address of the high half lies, by the hardware's walk: rights and types that the contract's
+    /// format refuses translate as well, or nothing could be said of tables that are wrong.
+    pub fn translate(&self, virt: u64) -> Option<u64> {
+        VirtAddr::new(virt).filter(|virt| virt.is_high())?;
+        let mut table = self.kernel_tables()?.root();
+        for level in 0..4_u8 {
+            let shift = 39 - 9 * u32::from(level);
+            let entry =
+                self.entry(table, (virt >> shift & 0x1FF) as usize).filter(|entry| entry.is_valid())?;
+            if !entry.is_table(level) {
+                let inside = (1 << shift) - 1;
+                return Some((entry.address().get() & !inside) | (virt & inside));
+            }
+            table = entry.address().frame();
+        }
+        None
+    }
+
     /// Virtual memory through the kernel's tables, page by page; `None` where it is not mapped or was not read.
     pub fn virtual_bytes(&self, start: u64, length: u64) -> Option<Vec<u8>> {
-        let tables = self.kernel_tables()?;
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < length {
             let at = start.checked_add(bytes.len() as u64)?;
             let count = (PAGE - at % PAGE).min(length - bytes.len() as u64);
-            let phys = tables.walk(self, VirtAddr::new(at)?).ok()?.phys;
-            bytes.extend_from_slice(self.bytes(phys.get(), count)?);
+            bytes.extend_from_slice(self.bytes(self.translate(at)?, count)?);
         }
         Some(bytes)
     }

@@ -1,0 +1,167 @@
+//! What `inspect` and `audit` say of a dump that is kept beside this file, and of damaged ones.
+//!
+//! The dump is of the `hello` example on `virt-el2` with two CPUs, 1 GiB of RAM, a module, an initrd and a seed.
+//! After a change of the ABI make it anew with `handoff inspect … --dump images/tests/data/virt-el2.core`.
+
+mod support;
+
+use images::inspect::dump;
+use images::inspect::snapshot::Snapshot;
+use images::inspect::view::{Blob, View};
+use support::{Folder, assert_golden, handoff, transcript};
+
+const DUMP: &[u8] = include_bytes!("data/virt-el2.core");
+
+fn snapshot() -> Snapshot {
+    dump::decode(DUMP).unwrap()
+}
+
+/// The dump with one change, as a file, and what a verb says of it.
+fn said(folder: &Folder, verb: &str, change: impl FnOnce(&mut Snapshot)) -> (Option<i32>, String) {
+    let mut snapshot = snapshot();
+    change(&mut snapshot);
+    folder.file("changed.core", dump::encode(&snapshot));
+    let output = handoff(folder.path(), &[verb, "--from", "changed.core"]);
+    (output.status.code(), transcript(&output))
+}
+
+/// Changes memory at a physical address.
+fn poke(snapshot: &mut Snapshot, at: u64, bytes: &[u8]) {
+    let (start, run) = snapshot.memory.range_mut(..=at).next_back().unwrap();
+    run[(at - start) as usize..][..bytes.len()].copy_from_slice(bytes);
+}
+
+/// The physical address of BootInfo.
+fn boot_info(snapshot: &Snapshot) -> u64 {
+    let virt = shared_abi::addr::VirtAddr::new(snapshot.register("x0").unwrap()).unwrap();
+    snapshot.kernel_tables().unwrap().walk(snapshot, virt).unwrap().phys.get()
+}
+
+#[test]
+fn a_good_dump_is_shown_in_full() {
+    let folder = Folder::new("inspect");
+    folder.file("good.core", DUMP);
+    assert_golden("inspect.txt", &transcript(&handoff(folder.path(), &["inspect", "--from", "good.core"])));
+    assert_golden("audit.txt", &transcript(&handoff(folder.path(), &["audit", "--from", "good.core"])));
+    let output = handoff(folder.path(), &["inspect", "--json", "--from", "good.core"]);
+    assert_golden("inspect.json", &transcript(&output));
+    let output = handoff(folder.path(), &["audit", "--json", "--from", "good.core"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["good"], true);
+    assert!(json["rules"].as_array().unwrap().len() > 20);
+}
+
+#[test]
+fn every_walk_is_explained_to_its_end() {
+    let folder = Folder::new("walk");
+    folder.file("good.core", DUMP);
+    let mut all = String::new();
+    for address in
+        ["0xffff_0080_0000_1000", "0", "0xffff008001000000", "0x8000000000000000", "ffff008000180004"]
+    {
+        let output = handoff(folder.path(), &["audit", "--from", "good.core", "--walk", address]);
+        all.push_str(&format!("$ --walk {address}\n{}", transcript(&output)));
+    }
+    assert_golden("walk.txt", &all);
+}
+
+#[test]
+fn damage_in_every_header_field_is_named_by_field_and_never_shown() {
+    let folder = Folder::new("fields");
+    let at = boot_info(&snapshot());
+    for (offset, field) in [
+        (0, "magic"),
+        (8, "abi_major"),
+        (12, "header_size"),
+        (16, "total_size"),
+        (20, "checksum"),
+        (24, "directory_offset"),
+        (28, "directory_count"),
+        (32, "directory_stride"),
+    ] {
+        let (status, text) =
+            said(&folder, "inspect", |snapshot| poke(snapshot, at + offset, &[0xFF, 0xFF, 0xFF, 0xFF]));
+        assert_eq!(status, Some(1), "{field}: {text}");
+        assert!(text.contains(&format!("in field {field}:")), "{field}: {text}");
+        // Nothing that BootInfo says is shown.
+        assert!(!text.contains("Physical memory") && !text.contains("Timeline"), "{field}: {text}");
+        assert!(text.contains("Mapped by TTBR1"), "what does not depend on it is");
+        let (status, text) =
+            said(&folder, "audit", |snapshot| poke(snapshot, at + offset, &[0xFF, 0xFF, 0xFF, 0xFF]));
+        assert_eq!(status, Some(1), "{text}");
+        assert!(text.contains(&format!("in field {field}:")), "{field}: {text}");
+    }
+}
+
+#[test]
+fn damage_in_any_byte_is_diagnosed() {
+    let good = snapshot();
+    let at = boot_info(&good);
+    let length = good.boot_info().unwrap().len() as u64;
+    for offset in (0..length).step_by(7) {
+        let mut damaged = good.clone();
+        let old = good.bytes(at + offset, 1).unwrap()[0];
+        poke(&mut damaged, at + offset, &[old ^ 0x20]);
+        let blob = Blob::of(&damaged);
+        let view = View::new(&damaged, &blob);
+        assert!(view.info.is_err() && !view.is_good(), "byte {offset:#x} of {length:#x}");
+    }
+}
+
+#[test]
+fn a_wrong_register_or_table_is_found() {
+    let folder = Folder::new("wrong");
+    let (status, text) = said(&folder, "inspect", |snapshot| {
+        snapshot.registers.insert("x5".into(), 7);
+    });
+    assert_eq!(status, Some(1));
+    assert!(text.contains("WRONG  x1–x30"), "{text}");
+    let (status, text) = said(&folder, "inspect", |snapshot| {
+        snapshot.registers.insert("x0".into(), 0);
+    });
+    assert_eq!(status, Some(1));
+    assert!(text.contains("no BootInfo: x0 = 0x0000000000000000 points to no memory"), "{text}");
+
+    // The descriptor of BootInfo's first page, made writable and then executable as well.
+    let good = snapshot();
+    let virt = shared_abi::addr::VirtAddr::new(good.register("x0").unwrap()).unwrap();
+    let walked = good.kernel_tables().unwrap().walk(&good, virt).unwrap();
+    let entry = walked.tables[3].unwrap().start().get() + 8 * virt.table_index(3) as u64;
+    let leaf = walked.leaf.bits();
+    let (status, text) =
+        said(&folder, "audit", |snapshot| poke(snapshot, entry, &(leaf & !(1 << 7)).to_le_bytes()));
+    assert_eq!(status, Some(1));
+    assert!(text.contains("FAIL  E0753  boot-info-writable"), "{text}");
+    let (_, text) =
+        said(&folder, "audit", |snapshot| poke(snapshot, entry, &(leaf & !(1 << 7 | 1 << 53)).to_le_bytes()));
+    assert!(text.contains("FAIL  E0740  write-xor-execute"), "{text}");
+}
+
+#[test]
+fn damaged_dumps_are_one_line_with_status_2() {
+    let folder = Folder::new("dumps");
+    folder.file("cut.core", &DUMP[..DUMP.len() - 1]);
+    folder.file("empty.core", []);
+    folder.file("text.core", "hello");
+    let mut damaged = DUMP.to_vec();
+    let last = damaged.len() - 100;
+    damaged[last] ^= 1;
+    folder.file("damaged.core", damaged);
+    let before = folder.names();
+    for verb in ["inspect", "audit"] {
+        for (file, words) in [
+            ("cut.core", "the dump is damaged: a part lies past its end"),
+            ("empty.core", "not a dump of inspect"),
+            ("text.core", "not a dump of inspect"),
+            ("damaged.core", "the dump is damaged: checksum"),
+            ("missing.core", "No such file or directory"),
+        ] {
+            let output = handoff(folder.path(), &[verb, "--from", file]);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{errors}");
+            assert!(errors.starts_with(&format!("error: {file}: ")) && errors.contains(words), "{errors}");
+            assert_eq!(errors.lines().count(), 1, "{errors}");
+        }
+    }
+    assert_eq!(folder.names(), before);
+}
