@@ -121,6 +121,7 @@ pub struct Entry {
 }
 
 const _: () = assert!(size_of::<Entry>() == 96 && align_of::<Entry>() == 8);
+const _: () = assert!(core::mem::offset_of!(Entry, kind) == 0);
 
 /// A name as the table holds it; `None` for one of more than 31 bytes or with a NUL in it.
 pub const fn name_field(name: &str) -> Option<[u8; 32]> {

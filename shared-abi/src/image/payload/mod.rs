@@ -192,7 +192,8 @@ impl<'a> PayloadTable<'a> {
     fn check_entries(&self, start: u64, end: u64) -> Result<(), PayloadError> {
         let mut free = start;
         let mut seen: u32 = 0;
-        for (index, entry) in self.records().enumerate() {
+        for (index, record) in self.records().enumerate() {
+            let Some(entry) = load::<Entry>(record) else { continue };
             let index = index as u32;
             if !entry.kind.is_known() {
                 if entry.flags.contains(EntryFlags::MUST_UNDERSTAND) {
@@ -218,20 +219,22 @@ impl<'a> PayloadTable<'a> {
         if seen & 1 << Kind::KERNEL.0 == 0 { Err(PayloadError::NoKernel) } else { Ok(()) }
     }
 
-    /// All entries, unknown ones too, in ascending order.
-    fn records(&self) -> impl Iterator<Item = Entry> + use<'a> {
+    /// The bytes of every entry, unknown ones too, in ascending order.
+    fn records(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         // The stride is at least an entry's size, so each chunk has a whole one at its start.
-        self.entries.chunks_exact(self.stride).filter_map(load)
+        self.entries.chunks_exact(self.stride)
     }
 
     /// The entries that this version knows, in ascending order.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + use<'a> {
-        self.records().filter(|entry| entry.kind.is_known())
+        let known = |record: &&[u8]| load(record).is_some_and(Kind::is_known);
+        self.records().filter(known).filter_map(load)
     }
 
     /// The first entry of a kind.
     pub fn find(&self, kind: Kind) -> Option<Entry> {
-        self.entries().find(|entry| entry.kind == kind)
+        // The kind is what an entry begins with.
+        load(self.records().find(|record| load(record) == Some(kind))?)
     }
 
     /// The kernel. There is always one; `None` cannot come from a table that was opened.
