@@ -133,7 +133,7 @@ impl Builder<'_> {
 
     /// Of the virtual pages `first..end`, which have file bytes, the run that can lie in place.
     fn in_place(&self, index: usize, segment: &Segment, rights: Rights, first: u64, end: u64) -> (u64, u64) {
-        if self.copy_all || !segment.is_congruent() {
+        if self.copy_all || !segment.is_congruent() || segment.file_size() == 0 {
             return (first, first);
         }
         let mut run = Run { first, end };
@@ -179,12 +179,15 @@ impl Builder<'_> {
         first: u64,
         end: u64,
     ) -> Result<(), PlanError> {
-        if !rights.is_writable() {
-            return self.push_run(segment, rights, rights, kind, first, end);
+        if first >= end {
+            return Ok(());
         }
         let (relro, relro_end) = self.elf.relro_pages();
-        let before = relro.clamp(first, end.max(first));
-        let after = relro_end.clamp(before, end.max(before));
+        if !rights.is_writable() || relro_end <= first || end <= relro {
+            return self.push_run(segment, rights, rights, kind, first, end);
+        }
+        let before = relro.max(first);
+        let after = relro_end.min(end);
         self.push_run(segment, rights, rights, kind, first, before)?;
         self.push_run(segment, rights, Rights::ReadOnly, kind, before, after)?;
         self.push_run(segment, rights, rights, kind, after, end)

@@ -176,6 +176,10 @@ fn bss_alone_needs_no_byte_of_the_file() {
         .program(Program::load(RW, LINK + 0x1800, 0x1000_0000, 0).memory(0x1000));
     let text = planned(&file.build(), as_noted());
     assert!(text.contains("1 in place, 0 copied, 2 zeroed"), "{text}");
+    // Nor do zeros that are only read, wherever they say that their bytes would be.
+    let file = file.program(Program::load(R, LINK + 0x5800, 0x800, 0).memory(0x1000));
+    let text = planned(&file.build(), as_noted());
+    assert!(text.contains("1 in place, 0 copied, 4 zeroed"), "{text}");
 }
 
 #[test]
