@@ -101,7 +101,8 @@ check "shellcheck" shellcheck scripts/*.sh scripts/handoff .ci/run
 count_lines scripts/test-setup.sh
 check "cargo fmt" "$HANDOFF_HOST_CARGO" fmt --all --check
 check "clippy, host" "$HANDOFF_HOST_CARGO" clippy --locked --workspace --all-targets -- -D warnings
-check "clippy, bare" bare_cargo clippy -p elfloader -p kernel --lib --bins --examples -- -D warnings
+check "clippy, bare loader" bare_cargo clippy -p elfloader --lib --bins --example firmware -- -D warnings
+check "clippy, bare kernels" bare_cargo clippy -p kernel --lib --bins --examples -- -D warnings
 cargo_tests
 without_rustup
 

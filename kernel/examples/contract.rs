@@ -153,7 +153,7 @@ mod conformance {
         }
         let stack = info.boot_stack();
         lines.same("SP is the top of the boot stack", entered.stack_pointer, stack.virt_top);
-        lines.line("SP is 16-byte-aligned", entered.stack_pointer % 16 == 0, entered.stack_pointer);
+        lines.line("SP is 16-byte-aligned", entered.stack_pointer.is_multiple_of(16), entered.stack_pointer);
         lines.same("the boot stack has the size asked for", stack.virt_top - stack.virt_bottom, STACK);
         let mut product = 6u64;
         // SAFETY: the target has no FP registers in its calling convention, so nobody misses d0.
@@ -321,8 +321,9 @@ mod conformance {
         lines.same("the entry is ours", kernel.virt_entry, start());
         lines.line("static data is relocated", INITIALIZED.concat_len() == 10, INITIALIZED.as_ptr() as u64);
         lines.line("zeroed data is zero", ZEROED.iter().all(|&word| word == 0), ZEROED.as_ptr() as u64);
+        let zeroed = &raw mut ZEROED_WRITABLE;
         // SAFETY: nobody else knows of it.
-        let zeroed = unsafe { &mut *(&raw mut ZEROED_WRITABLE) };
+        let zeroed = unsafe { &mut *zeroed };
         lines.line("zeroed data is zero", zeroed.iter().all(|&word| word == 0), zeroed.as_ptr() as u64);
         zeroed.fill(1);
         let mut pages = 0;

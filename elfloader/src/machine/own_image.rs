@@ -15,7 +15,7 @@ unsafe extern "C" {
 
 macro_rules! offset_of {
     ($symbol:ident) => {
-        (&raw const $symbol as u64) - HANDOFF_WINDOW.start().get()
+        ((&raw const $symbol as u64) - HANDOFF_WINDOW.start().get())
     };
 }
 

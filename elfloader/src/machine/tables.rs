@@ -130,7 +130,7 @@ impl TableStore for KernelTables {
     fn table(&self, table: Frame) -> Option<&Table> {
         let index = table.number().wrapping_sub(self.first.number());
         // SAFETY: the linker reserves the four tables, which the entry code maps; entries are atomics.
-        let own = unsafe { &*(&raw const tables_start) };
+        let own = unsafe { &tables_start };
         match own.get(usize::try_from(index).ok()?) {
             Some(table) => Some(table),
             None => self.pool.table(table),

@@ -1,0 +1,162 @@
+//! What firmware left: the device tree, the machine that it describes, the console, the command line.
+
+use elfloader::device_tree;
+use elfloader::entropy::{Entropy, Offered};
+use elfloader::handoff::entry_range;
+use elfloader::platform::{Conduit, Machine};
+use shared_abi::addr::{PAGE, PageSize, PhysAddr, PhysRange};
+use shared_abi::boot_info::TreeSource;
+use shared_abi::image::header::LogLevel;
+use shared_abi::image::payload::Kind;
+use shared_abi::rights::Rights;
+use shared_abi::uart::{Uart, UartLayout};
+
+use super::Entered;
+use super::image::Image;
+use crate::error::{BootError, EntryError};
+use crate::machine::log::log;
+use crate::machine::mmio::Mmio;
+use crate::machine::own_image::OwnImage;
+use crate::machine::tables::IdentityMap;
+use crate::machine::{cpu, ending, tables};
+
+/// The tree that the machine was described from.
+pub struct Tree {
+    /// Where it lies, trimmed to its contents.
+    pub range: PhysRange,
+    /// Who put it there.
+    pub source: TreeSource,
+}
+
+/// Describes the machine, wipes the seeds that it was given, and starts its console.
+pub fn describe(
+    entered: &Entered,
+    image: &Image,
+    identity: &mut IdentityMap,
+    scratch: &'static mut [u8],
+    machine: &mut Machine<'static>,
+) -> Result<Tree, BootError> {
+    let (range, source) = find_tree(entered, image, identity)?;
+    // SAFETY: nobody writes to the tree while it is described.
+    let survey = device_tree::describe(unsafe { identity.bytes(range) }, scratch, machine)?;
+    let range = PhysRange::new(range.start(), survey.extent as u64).unwrap_or(range);
+    wipe_seeds(range, &survey);
+    start_console(machine, &image.own)?;
+    announce(entered, machine, image);
+    Ok(Tree { range, source })
+}
+
+/// What there is to be random with.
+pub fn entropy(machine: &Machine<'_>, image: &Image) -> Entropy {
+    Entropy::gather(&Offered {
+        repeatable: image.payload.find(Kind::ENTROPY_SEED).map(|entry| image.payload.bytes(&entry)),
+        kaslr_seed: Some(machine.boot.kaslr_seed).filter(|seed| *seed != 0),
+        rng_seed: machine.boot.rng_seed,
+        cpu: cpu::random(),
+        counter: cpu::counter(),
+    })
+}
+
+/// The device tree: where x0 points, else where the header page says, else in the image.
+fn find_tree(
+    entered: &Entered,
+    image: &Image,
+    identity: &mut IdentityMap,
+) -> Result<(PhysRange, TreeSource), BootError> {
+    let x0 = entered.arguments[0];
+    for (address, source) in [(x0, TreeSource::FIRMWARE), (image.header.phys_tree_hint, TreeSource::HINT)] {
+        if let Some(tree) = probe(address, identity)? {
+            return Ok((tree, source));
+        }
+    }
+    let packed = image.payload.find(Kind::DEVICE_TREE).map(|entry| entry_range(image.range, &entry));
+    let missing = EntryError::NoTree { x0, hint: image.header.phys_tree_hint };
+    Ok((packed.ok_or(missing)?, TreeSource::PACKED))
+}
+
+/// The tree at `address`, mapped as far as its header says; `None` if none can be there.
+fn probe(address: u64, identity: &mut IdentityMap) -> Result<Option<PhysRange>, BootError> {
+    // A tree is 8-byte aligned (Devicetree Specification 5.2), firmware that has none passes small numbers, and what
+    // the processor cannot address is not read.
+    let possible = (PAGE..cpu::physical_size().limit()).contains(&address) && address.is_multiple_of(8);
+    let start = PhysAddr::new(address).filter(|_| possible);
+    let Some(header) = start.and_then(|start| PhysRange::new(start, device_tree::HEADER as u64)) else {
+        return Ok(None);
+    };
+    identity.map(header, Rights::ReadWrite)?;
+    // SAFETY: just mapped; nobody writes there.
+    let bytes = unsafe { identity.bytes(header) };
+    let Some(total) = bytes.first_chunk().and_then(|header| device_tree::probe_header(header).ok()) else {
+        return Ok(None);
+    };
+    let tree = PhysRange::new(header.start(), total as u64);
+    if let Some(tree) = tree {
+        identity.map(tree, Rights::ReadWrite)?;
+    }
+    Ok(tree)
+}
+
+/// Wipes the seeds in firmware's own tree: what was used must not be found later.
+fn wipe_seeds(tree: PhysRange, survey: &device_tree::Survey) {
+    for seed in &survey.seeds {
+        let start = tree.start().checked_add(seed.offset as u64);
+        if let Some(range) = start.and_then(|start| PhysRange::new(start, seed.length as u64))
+            && tree.covers(range)
+        {
+            // SAFETY: the tree is mapped writable, and what was read of it has been copied.
+            unsafe { core::ptr::write_bytes(range.start().get() as *mut u8, 0, seed.length) };
+        }
+    }
+}
+
+/// The registers' pages.
+pub fn console_registers(machine: &Machine<'_>) -> Option<PhysRange> {
+    let console = machine.console.as_ref()?;
+    PhysRange::new(console.base, 1).map(|first| first.aligned_outward(PageSize::Size4K))
+}
+
+/// Maps the console's registers where the kernel will find them as well, and prints there from here on.
+fn start_console(machine: &Machine<'_>, own: &OwnImage) -> Result<(), BootError> {
+    if let Some(psci) = machine.psci {
+        ending::set_conduit(match psci.conduit {
+            Conduit::Hvc => ending::Conduit::Hvc,
+            Conduit::Smc => ending::Conduit::Smc,
+        });
+    }
+    let (Some(console), Some(pages)) = (&machine.console, console_registers(machine)) else { return Ok(()) };
+    let Some(virt) = elfloader::layout::console(pages) else { return Ok(()) };
+    tables::map_console(own, virt, pages)?;
+    let base = virt.start().get() + (console.base.get() - pages.start().get());
+    let layout = UartLayout {
+        register_shift: u32::from(console.register_shift),
+        access_width: u32::from(console.access_width),
+    };
+    // SAFETY: the registers were just mapped there as Device memory, and stay so; firmware is done with them.
+    let registers = unsafe { Mmio::new(base, layout.access_width) };
+    log().set_console(Uart::start(console.kind, layout, registers));
+    Ok(())
+}
+
+/// The first lines.
+fn announce(entered: &Entered, machine: &Machine<'_>, image: &Image) {
+    log().line(LogLevel::Normal).text("handoff: ").text(machine.model).end();
+    log()
+        .line(LogLevel::Verbose)
+        .text("entered at EL")
+        .number(entered.level)
+        .text(", image at ")
+        .hex(image.range.start().get())
+        .text(" + ")
+        .hex(image.range.len())
+        .end();
+}
+
+/// The command line in force: firmware's if it gives one, else the packed one.
+pub fn command_line<'a>(machine: &Machine<'a>, image: &Image) -> &'a str {
+    if !machine.boot.command_line.is_empty() {
+        return machine.boot.command_line;
+    }
+    let packed = image.payload.find(Kind::COMMAND_LINE);
+    let packed = packed.map(|entry| image.payload.bytes(&entry)).unwrap_or_default();
+    core::str::from_utf8(packed).map_or("", |text| text.trim_end_matches('\0'))
+}

@@ -1,0 +1,78 @@
+//! The combined image, where it lies: header page, payload table.
+
+use shared_abi::addr::{PAGE, PhysRange};
+use shared_abi::image::header::{BootFlags, Header};
+use shared_abi::image::payload::{Kind, PayloadTable};
+use shared_abi::rights::Rights;
+
+use elfloader::handoff::entry_range;
+
+use crate::error::{BootError, EntryError};
+use crate::machine::log::log;
+use crate::machine::own_image::OwnImage;
+use crate::machine::tables::IdentityMap;
+use crate::machine::{cpu, ending, report};
+
+/// The image, mapped and opened: its table and its end marker are right.
+pub struct Image {
+    /// The loader's own parts of it.
+    pub own: OwnImage,
+    /// All of it, physical.
+    pub range: PhysRange,
+    /// The header page.
+    pub header: Header,
+    /// What it carries.
+    pub payload: PayloadTable<'static>,
+}
+
+/// Opens the image that the loader is part of.
+pub fn open(own: OwnImage, identity: &mut IdentityMap) -> Result<Image, BootError> {
+    let header = read_header(&own, identity)?;
+    let range = image_range(&own, &header)?;
+    map_image(&own, range, identity)?;
+    // SAFETY: nobody writes to the image before the plan is carried out, and what is read of it after that, names
+    // and the table's entries, is not what the plan writes to.
+    let bytes = unsafe { identity.bytes(range) };
+    let payload = PayloadTable::open(bytes, &header, cpu::crc32c())?;
+    if let Some(table) = payload.find(Kind::LOADER_SYMBOLS) {
+        let table = entry_range(range, &table);
+        // SAFETY: the identity map has the image until the jump.
+        unsafe { report::situation().name_code(table.start().get(), table.len(), 0) };
+    }
+    Ok(Image { own, range, header, payload })
+}
+
+/// Compares every entry that has a digest with it.
+pub fn verify(image: &Image) -> Result<(), BootError> {
+    for entry in image.payload.entries() {
+        image.payload.verify(&entry, cpu::crc32c())?;
+    }
+    Ok(())
+}
+
+/// Reads the header page, which the entry code has mapped with the loader.
+fn read_header(own: &OwnImage, identity: &mut IdentityMap) -> Result<Header, BootError> {
+    identity.map(own.header_page(), Rights::ReadOnly)?;
+    // SAFETY: the header page is the image's first, and nobody writes to it.
+    let page = unsafe { identity.bytes(own.header_page()) };
+    let header = Header::decode(page, cpu::crc32c())?;
+    if header.boot_flags.contains(BootFlags::SEMIHOSTING) {
+        ending::allow_semihosting();
+    }
+    log().print_up_to(header.log_level);
+    Ok(header)
+}
+
+/// The image's bytes in memory.
+fn image_range(own: &OwnImage, header: &Header) -> Result<PhysRange, BootError> {
+    let range = PhysRange::new(own.base(), header.image_size).filter(|range| range.covers(own.loader()));
+    range.ok_or(EntryError::Place { phys: own.base().get() }.into())
+}
+
+/// Maps the image where it lies: the loader's code read-only but for the entry page, the rest writable.
+fn map_image(own: &OwnImage, image: PhysRange, identity: &mut IdentityMap) -> Result<(), BootError> {
+    identity.map(own.read_only(PAGE), Rights::ReadOnly)?;
+    let rest = PhysRange::from_bounds(own.writable().start().get(), image.end());
+    identity.map(rest.unwrap_or_default(), Rights::ReadWrite)?;
+    Ok(())
+}
