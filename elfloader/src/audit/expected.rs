@@ -76,10 +76,14 @@ pub struct Expectation<'a> {
 }
 
 impl Expectation<'_> {
-    /// What RAM at `phys` is used for; `None` where there is none.
-    pub(super) fn kind_at(&self, phys: PhysAddr) -> Option<RegionKind> {
-        let after = self.regions.partition_point(|region| region.range.end() <= phys.get());
-        self.regions.get(after).filter(|region| region.range.contains(phys)).map(|region| region.kind)
+    /// What RAM at `phys` is used for, `None` where there is none, and up to which address that holds.
+    pub(super) fn kind_from(&self, phys: u64) -> (u64, Option<RegionKind>) {
+        let after = self.regions.partition_point(|region| region.range.end() <= phys);
+        match self.regions.get(after) {
+            None => (u64::MAX, None),
+            Some(region) if region.range.start().get() > phys => (region.range.start().get(), None),
+            Some(region) => (region.range.end(), Some(region.kind)),
+        }
     }
 
     /// Frames of all regions of a kind.

@@ -21,7 +21,7 @@ mod finding;
 #[cfg(test)]
 mod tests;
 
-use shared_abi::addr::{Frame, PhysAddr, PhysRange, VirtAddr, VirtRange};
+use shared_abi::addr::{Frame, PhysRange, VirtAddr, VirtRange};
 use shared_abi::contract::{DIRECT_MAP_WINDOW, HANDOFF_WINDOW, KERNEL_WINDOW, SLIDE_WINDOW};
 use shared_abi::memory::RegionKind;
 use shared_abi::page_table::{Leaves, Node, Run, TableSource};
@@ -126,7 +126,7 @@ impl<'a, S: TableSource + ?Sized> Audit<'a, '_, S> {
     /// Tables lie where the memory map says that tables are.
     fn check_table_frame(&mut self, table: Frame, virt: u64, level: u8) {
         let is_pool = |kind| kind == Some(RegionKind::PAGE_TABLES);
-        if !is_pool(self.expected.kind_at(table.start())) {
+        if !is_pool(self.expected.kind_from(table.start().get()).1) {
             self.find(Finding::TableOutside { virt, level, table });
         }
     }
@@ -248,16 +248,28 @@ impl<'a, S: TableSource + ?Sized> Audit<'a, '_, S> {
             return self.find(Finding::GuardMapped { span });
         }
         if meets(&DIRECT_MAP_WINDOW) {
-            let phys = PhysAddr::new(span.virt.get().wrapping_sub(self.expected.direct_map_offset));
-            return self.find(match phys.and_then(|phys| self.expected.kind_at(phys)) {
-                Some(kind) => Finding::ReservedMapped { span, kind },
-                None => Finding::HoleMapped { span },
-            });
+            return self.beside_ram(span);
         }
         if [KERNEL_WINDOW, HANDOFF_WINDOW, SLIDE_WINDOW].iter().any(meets) {
             return self.find(Finding::Unexpected { span });
         }
         self.find(Finding::OutsideWindows { span });
+    }
+
+    /// The direct map shows what it must not: told apart by what lies there.
+    fn beside_ram(&mut self, mut span: Span) {
+        while span.length > 0 {
+            let phys = span.virt.get().wrapping_sub(self.expected.direct_map_offset);
+            let (end, kind) = self.expected.kind_from(phys);
+            let length = span.length.min(end.saturating_sub(phys).max(1));
+            let part = Span { length, ..span };
+            self.find(match kind {
+                Some(kind) => Finding::ReservedMapped { span: part, kind },
+                None => Finding::HoleMapped { span: part },
+            });
+            let Some(virt) = span.virt.checked_add(length) else { return };
+            span = Span { virt, phys: span.phys.wrapping_add(length), length: span.length - length, ..span };
+        }
     }
 
     /// Something is mapped where something ought to be.

@@ -257,6 +257,16 @@ fn a_hole_in_ram_mapped() {
 }
 
 #[test]
+fn a_block_over_a_hole_and_reserved_memory_is_told_apart() {
+    assert_found(&["hole-mapped", "reserved-mapped", "hole-mapped"], |world| {
+        let block = 0x4_0000_0000;
+        world.regions.push(region(block + 0x1000, block + 0x3000, RegionKind::NO_MAP));
+        let writable = Attributes::kernel(Rights::ReadWrite);
+        world.map(DIRECT + block, 2 << 20, block, writable, PageSize::Size2M);
+    });
+}
+
+#[test]
 fn ram_of_a_use_that_this_version_does_not_know() {
     assert_found(&["reserved-mapped"], |world| world.regions[0].kind = RegionKind(99));
 }
@@ -424,4 +434,35 @@ fn phys_of_parts_that_repeat_do_not_hide_each_other() {
     world.parts.insert(after, again);
     world.map(TEXT + 0x20_0000, 0xC000, 0x4021_0000, Attributes::kernel(Rights::ReadOnly), PageSize::Size4K);
     assert_eq!(rules(&world), [""; 0]);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config {
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48),
+        failure_persistence: None,
+        ..Default::default()
+    })]
+
+    /// Bits flipped anywhere in the tables: the auditor ends, and still agrees with the second walker.
+    #[test]
+    fn damage_anywhere_is_survived_and_judged_alike(
+        flips in proptest::collection::vec((0usize..64, 0usize..512, 0u32..64), 1..6),
+        words in proptest::collection::vec((0usize..64, 0usize..512, proptest::prelude::any::<u64>()), 0..2),
+    ) {
+        let tables = tables();
+        let world = World::new(&tables);
+        let used = world.store.used();
+        // Entries that are in use, most of the time: empty ones stay empty when a high bit flips.
+        for (table, index, bit) in flips {
+            let table = &tables[table % used];
+            let index = (index..512).chain(0..index).find(|index| table.load(*index).is_valid()).unwrap_or(index);
+            table.store(index, Descriptor::from_bits_retain(table.load(index).bits() ^ 1 << bit));
+        }
+        for (table, index, word) in words {
+            tables[table % used].store(index, Descriptor::from_bits_retain(word));
+        }
+        if !rules(&world).contains(&"too-many-tables") {
+            second_walker::agrees(&world);
+        }
+    }
 }

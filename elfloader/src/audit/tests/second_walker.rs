@@ -1,9 +1,9 @@
-//! A walker that shares nothing with the first: plain numbers over the bytes of a dump, pages one by one.
+//! A walker that shares nothing with the first: plain numbers over the bytes of a dump, leaf by leaf.
 //!
 //! It knows the architecture's bits by heart and none of the project's types beyond the frames where tables lie, so
 //! it does not repeat a mistake of the encoder, the decoder or the iterator.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use shared_abi::addr::Frame;
 use shared_abi::page_table::{TableSource, TableStore};
@@ -80,29 +80,25 @@ pub fn agrees(world: &World) {
 
     let both: HashSet<u64> =
         seen.iter().filter(|at| at.writable && at.executable).map(|at| at.virt).collect();
-    let mut executable: HashMap<u64, u64> = HashMap::new();
-    for at in seen.iter().filter(|at| at.executable) {
-        for page in (0..at.bytes).step_by(4096) {
-            executable.insert((at.phys + page) / 4096, at.virt + page);
-        }
-    }
-    let mut alias = false;
-    for at in seen.iter().filter(|at| at.writable) {
-        let frames = at.phys / 4096..(at.phys + at.bytes) / 4096;
-        // The smaller side is looked up in the larger.
-        alias |= executable
-            .iter()
-            .any(|(frame, virt)| frames.contains(frame) && *virt != at.virt + (frame * 4096 - at.phys));
-    }
+    // Leaf by leaf: a frame in both, seen at two addresses.
+    let alias = seen.iter().filter(|at| at.executable).any(|x| {
+        seen.iter().filter(|at| at.writable).any(|w| {
+            let first = x.phys.max(w.phys);
+            first < (x.phys + x.bytes).min(w.phys + w.bytes)
+                && x.virt + (first - x.phys) != w.virt + (first - w.phys)
+        })
+    });
 
     let mut found = HashSet::new();
     let summary = world.audit(|finding| {
         found.insert(finding.rule());
     });
+    if found.contains("leaf-descriptor") {
+        // The auditor counts as leaves what the hardware treats as nothing: it may find more, never less.
+        assert!(both.is_empty() || found.contains("write-xor-execute"));
+        return;
+    }
     assert_eq!(found.contains("write-xor-execute"), !both.is_empty());
     assert_eq!(found.contains("writable-alias"), alias);
-    // A descriptor that is reserved at level 3 translates nothing, but the auditor counts it as a leaf.
-    if !found.contains("leaf-descriptor") {
-        assert_eq!(summary.mapped, seen.iter().map(|at| at.bytes).sum::<u64>());
-    }
+    assert_eq!(summary.mapped, seen.iter().map(|at| at.bytes).sum::<u64>());
 }
