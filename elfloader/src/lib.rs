@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod command_line;
 pub mod device_tree;
 pub mod entropy;
 pub mod handoff;

@@ -1,0 +1,212 @@
+//! The command line: words, and the few that the loader itself obeys.
+//!
+//! It is the kernel's; what is not known here is not an error. Words are separated by spaces, a part between
+//! double quotes is not, and what follows a word `--` is not for the loader (both as in Linux). Where a word is
+//! given twice, the later one counts.
+
+use shared_abi::addr::PhysAddr;
+use shared_abi::uart::UartKind;
+
+use crate::platform::Console;
+use crate::refusals::refusals;
+
+refusals! {
+    /// Why a word of the command line cannot be obeyed.
+    CommandLineError;
+
+    /// `earlycon=` names no kind of serial port.
+    431 ConsoleKind { kinds: &'static str = "Those that it can name." }
+        => "earlycon= names no known kind of serial port: {kinds}";
+    /// `earlycon=` gives no address, or one that no register can have.
+    432 ConsoleAddress { address: u64 = "The address, 0 if it is no number." }
+        => "earlycon= gives no address of a serial port: {address:#x}";
+    /// `earlycon=` asks for an access width that there is none of.
+    433 ConsoleAccess { bits: u64 = "The width, 0 if it is no number." }
+        => "earlycon= asks for accesses of {bits} bits; there are mmio, mmio16 and mmio32";
+}
+
+/// A command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommandLine<'c>(pub &'c str);
+
+impl<'c> CommandLine<'c> {
+    /// The words up to `--`, quotes included.
+    pub fn words(self) -> impl Iterator<Item = &'c str> {
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            rest = rest.trim_start_matches(is_space);
+            let mut quoted = false;
+            let ends = |letter: char| {
+                quoted ^= letter == '"';
+                !quoted && is_space(letter)
+            };
+            let (word, after) = rest.split_at(rest.find(ends).unwrap_or(rest.len()));
+            rest = after;
+            Some(word).filter(|word| !word.is_empty() && *word != "--")
+        })
+    }
+
+    /// Whether a word stands there by itself.
+    pub fn has(self, word: &str) -> bool {
+        self.words().any(|other| other == word)
+    }
+
+    /// What follows `name=`, without the quotes around it.
+    pub fn value(self, name: &str) -> Option<&'c str> {
+        let values = self.words().filter_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        let value = values.last()?;
+        Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
+    }
+
+    /// Whether kernel and direct map may lie at random places: `nokaslr` says no.
+    pub fn allows_randomness(self) -> bool {
+        !self.has("nokaslr")
+    }
+
+    /// The serial port to use before, or instead of, what the device tree says: `earlycon=KIND,ADDRESS`, or with
+    /// the width of an access between the two as in Linux, `earlycon=KIND,mmio32,ADDRESS`. Options may follow.
+    ///
+    /// # Errors
+    /// [`CommandLineError`] if that is what it begins as and it is not one.
+    pub fn early_console(self) -> Result<Option<Console<'c>>, CommandLineError> {
+        let Some(value) = self.value("earlycon") else { return Ok(None) };
+        let mut parts = value.splitn(4, ',');
+        let kind = parts.next().and_then(kind_of);
+        let kind =
+            kind.ok_or(CommandLineError::ConsoleKind { kinds: "pl011, bcm2835aux, cdns, ns16550a" })?;
+        let layout = kind.default_layout();
+        let (mut shift, mut width) = (layout.register_shift as u8, layout.access_width as u8);
+        let mut part = parts.next().unwrap_or_default();
+        if let Some(bits) = part.strip_prefix("mmio") {
+            width = match bits {
+                "" => width,
+                "16" => 2,
+                "32" => 4,
+                other => {
+                    return Err(CommandLineError::ConsoleAccess { bits: number(other).unwrap_or_default() });
+                }
+            };
+            // The registers lie as far apart as they are wide.
+            if kind == UartKind::Ns16550 {
+                shift = width.trailing_zeros() as u8;
+            }
+            part = parts.next().unwrap_or_default();
+        }
+        let address = number(part).unwrap_or_default();
+        let misplaced = CommandLineError::ConsoleAddress { address };
+        let base =
+            PhysAddr::new(address).filter(|base| base.get() != 0 && base.get() % u64::from(width) == 0);
+        Ok(Some(Console {
+            kind,
+            base: base.ok_or(misplaced)?,
+            register_shift: shift,
+            access_width: width,
+            clock: None,
+            options: parts.next().unwrap_or_default(),
+        }))
+    }
+}
+
+fn is_space(letter: char) -> bool {
+    letter.is_ascii_whitespace()
+}
+
+/// A kind by its name here or in Linux.
+fn kind_of(name: &str) -> Option<UartKind> {
+    match name {
+        "uart" | "uart8250" | "ns16550" => Some(UartKind::Ns16550),
+        name => UartKind::from_name(name),
+    }
+}
+
+/// A number as C writes it, hexadecimal or decimal.
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) if digits.starts_with('+') => None,
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None if text.starts_with('+') => None,
+        None => text.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn console(text: &str) -> Result<Option<Console<'_>>, CommandLineError> {
+        CommandLine(text).early_console()
+    }
+
+    #[test]
+    fn words_end_at_spaces_outside_quotes_and_at_two_dashes() {
+        let line = CommandLine("  quiet a=\"b c\"\tnokaslr x=1 x=2 y=\"\" -- z");
+        assert_eq!(
+            line.words().collect::<Vec<_>>(),
+            ["quiet", "a=\"b c\"", "nokaslr", "x=1", "x=2", "y=\"\""]
+        );
+        assert_eq!(line.value("a"), Some("b c"));
+        assert_eq!(line.value("x"), Some("2"));
+        assert_eq!((line.value("y"), line.value("z"), line.value("")), (Some(""), None, None));
+        assert!(line.has("quiet") && !line.has("z") && !line.allows_randomness());
+        assert!(CommandLine("nokaslrx xnokaslr -- nokaslr").allows_randomness());
+    }
+
+    #[test]
+    fn a_console_is_kind_and_address() {
+        let found = console("quiet earlycon=pl011,0x9000000").unwrap().unwrap();
+        let expected = Console {
+            kind: UartKind::Pl011,
+            base: PhysAddr::new(0x900_0000).unwrap(),
+            register_shift: 0,
+            access_width: 4,
+            clock: None,
+            options: "",
+        };
+        assert_eq!(found, expected);
+        let found = console("earlycon=uart8250,mmio32,0xfe660000,115200n8,more").unwrap().unwrap();
+        assert_eq!((found.kind, found.register_shift, found.access_width), (UartKind::Ns16550, 2, 4));
+        assert_eq!((found.base.get(), found.options), (0xFE66_0000, "115200n8,more"));
+        let found = console("earlycon=ns16550a,mmio,16").unwrap().unwrap();
+        assert_eq!((found.base.get(), found.register_shift, found.access_width), (16, 0, 1));
+        // Without a value it means what the device tree says.
+        assert_eq!(console("earlycon console=ttyS0"), Ok(None));
+    }
+
+    #[test]
+    fn what_is_no_console_is_refused_with_its_number() {
+        for (text, code) in [
+            ("earlycon=", 431),
+            ("earlycon=sbi", 431),
+            ("earlycon=pl011", 432),
+            ("earlycon=pl011,0x+9000000", 432),
+            ("earlycon=pl011,0x9000001", 432),
+            ("earlycon=pl011,0x1000000000000", 432),
+            ("earlycon=pl011,mmio64,0x9000000", 433),
+            ("earlycon=pl011,mmio32", 432),
+        ] {
+            assert_eq!(console(text).map_err(|error| error.code()), Err(code), "{text}");
+        }
+        let error = console("earlycon=cdns,0x1001").unwrap_err();
+        assert_eq!(error.to_string(), "earlycon= gives no address of a serial port: 0x1001");
+    }
+
+    proptest! {
+        #[test]
+        fn words_are_all_that_is_not_space(text in "[ \ta-z\"=,-]{0,40}") {
+            let words: Vec<_> = CommandLine(&text).words().collect();
+            prop_assert!(words.iter().all(|word| !word.is_empty() && *word != "--"));
+            if !text.contains('"') {
+                let plain: Vec<_> = text.split_ascii_whitespace().take_while(|word| *word != "--").collect();
+                prop_assert_eq!(words, plain);
+            }
+            let _ = console(&text);
+        }
+
+        #[test]
+        fn any_earlycon_is_a_console_or_an_error(text in "earlycon=(pl011|uart)?,?(mmio[0-9]{0,3})?,?(0x)?[0-9a-f]{0,20},?\\PC{0,5}") {
+            let _ = console(&text);
+        }
+    }
+}
