@@ -27,6 +27,8 @@ pub struct Checked<'a> {
 /// What is known of a kernel before a machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kernel {
+    /// Its entry point as linked.
+    pub entry: u64,
     /// Its pages by where they come from.
     pub pages: PageCounts,
 }
@@ -66,5 +68,5 @@ fn nominal_plan(elf: &KernelElf<'_>) -> Result<Kernel, elfloader::plan::PlanErro
     let placement = Placement::choose(elf, &policy, [0; 2], NOMINAL_RAM)?;
     let mut room = Room::new();
     let plan = LoadPlan::new(elf, placement, site, &regions, &mut room)?;
-    Ok(Kernel { pages: plan.pages() })
+    Ok(Kernel { entry: elf.entry(), pages: plan.pages() })
 }

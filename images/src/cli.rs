@@ -153,6 +153,9 @@ pub struct Run {
     /// Boot this image as it is instead of packing one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["recipe", "kernel", "digest", "log", "seed", "dtb", "form"])]
     pub image: Option<PathBuf>,
+    /// Wait for a debugger before the first instruction, and say how to start one
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "1234", require_equals = true)]
+    pub gdb: Option<u16>,
     /// Print nothing of the machine's console
     #[arg(long)]
     pub quiet: bool,
@@ -179,6 +182,9 @@ pub struct Inspect {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Draw it all as one self-contained page as well
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Keep registers, tables and BootInfo in a file, an ELF core
     #[arg(long, value_name = "FILE")]
     pub dump: Option<PathBuf>,

@@ -11,6 +11,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod debug;
 pub mod elf_form;
 pub mod failure;
 pub mod inspect;

@@ -51,6 +51,74 @@ fn a_good_dump_is_shown_in_full() {
     assert!(json["rules"].as_array().unwrap().len() > 20);
 }
 
+/// Every element that opens closes, in order. What HTML leaves open is listed.
+fn assert_balanced(page: &str) {
+    let mut open: Vec<&str> = Vec::new();
+    for tag in page.split('<').skip(1) {
+        let tag = tag.split('>').next().unwrap();
+        let name = tag.trim_start_matches('/').split([' ', '\n', '/']).next().unwrap();
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "closing tag");
+        } else if !matches!(name, "!DOCTYPE" | "meta") {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn the_page_is_whole_self_contained_and_shows_hostile_text_as_text() {
+    let folder = Folder::new("page");
+    let mut hostile = snapshot();
+    hostile.title = "<script>alert(1)</script>&\"".into();
+    folder.file("hostile.core", dump::encode(&hostile));
+    let output = handoff(folder.path(), &["inspect", "--from", "hostile.core", "--html", "page.html"]);
+    assert_eq!(output.status.code(), Some(0));
+    let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
+    assert_balanced(&page);
+    assert!(page.contains("&lt;script&gt;") && !page.contains("<script"), "escaped");
+    assert!(
+        !page.contains("http") && !page.contains("src=") && !page.contains("@import"),
+        "nothing from elsewhere"
+    );
+    for heading in ["Physical memory", "Virtual memory", "Page tables: ", "Timeline", "Entry state"] {
+        assert!(page.contains(&format!("<h2>{heading}")), "{heading}");
+    }
+    assert!(page.contains("prefers-color-scheme: dark"));
+    // Damaged BootInfo: what it says is not drawn.
+    let at = boot_info(&hostile);
+    poke(&mut hostile, at, b"wrong");
+    folder.file("hostile.core", dump::encode(&hostile));
+    let output = handoff(folder.path(), &["inspect", "--from", "hostile.core", "--html", "page.html"]);
+    assert_eq!(output.status.code(), Some(1));
+    let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
+    assert_balanced(&page);
+    assert!(page.contains("in field magic") && !page.contains("Timeline"));
+}
+
+/// Needs Chromium; says so and does nothing where there is none.
+#[test]
+fn a_browser_renders_the_page() {
+    let folder = Folder::new("browser");
+    folder.file("good.core", DUMP);
+    handoff(folder.path(), &["inspect", "--from", "good.core", "--html", "page.html"]);
+    let screenshot = folder.path().join("page.png");
+    let command = std::process::Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,2600"])
+        .arg(format!("--screenshot={}", screenshot.display()))
+        .arg(folder.path().join("page.html"))
+        .output();
+    match command {
+        Err(error) => eprintln!("skipped: no Chromium ({error})"),
+        Ok(output) => {
+            let picture = std::fs::read(&screenshot).unwrap_or_default();
+            assert!(picture.starts_with(b"\x89PNG"), "{output:?}");
+            // A blank page of this size is a few kilobytes.
+            assert!(picture.len() > 50_000, "{} bytes: hardly anything was drawn", picture.len());
+        }
+    }
+}
+
 #[test]
 fn every_walk_is_explained_to_its_end() {
     let folder = Folder::new("walk");

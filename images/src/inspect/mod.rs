@@ -14,6 +14,7 @@ pub mod capture;
 pub mod contract;
 pub mod dump;
 pub mod gdb;
+pub mod html;
 pub mod json;
 pub mod snapshot;
 pub mod text;

@@ -1,8 +1,10 @@
 //! `handoff build`: a combined image in a file.
 
+use std::path::{Path, PathBuf};
+
 use crate::cli::Build;
 use crate::elf_form;
-use crate::failure::{Failure, Outcome, write_atomically};
+use crate::failure::{Failure, Outcome, read, write_atomically};
 use crate::machine::Machine;
 use crate::recipe::{self, Form};
 use crate::size::readable;
@@ -28,13 +30,29 @@ pub fn build(workspace: &Workspace, flags: &Build) -> Outcome<u8> {
             })?),
         };
     let tree_hint = place.map_or(0, |place| place.tree);
-    let packed = prepare(workspace, &recipe, Purpose { tree_hint, ..Purpose::default() })?;
+    let prepared = prepare(workspace, &recipe, Purpose { tree_hint, ..Purpose::default() })?;
+    let packed = &prepared.packed;
     let bytes = match place {
         Some(place) => &elf_form::wrap(&packed.bytes, place.base),
         None => &packed.bytes,
     };
+    let beside = |ending: &str| {
+        let mut name = flags.output.clone().into_os_string();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let symbols = [(beside(".loader.elf"), &prepared.loader), (beside(".kernel.elf"), &prepared.kernel)];
+    for (copy, file) in &symbols {
+        write_atomically(copy, &read(file)?)?;
+    }
+    let [(loader, _), (kernel, _)] = &symbols;
+    let full = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let script = prepared.script(&full(loader), &full(kernel), None)?;
+    write_atomically(&beside(".gdb"), script.as_bytes())?;
     write_atomically(&flags.output, bytes)?;
     let style = Style::stdout();
     let title = format!("{}  {}", flags.output.display(), readable(bytes.len() as u64));
-    super::print(&format!("{}\n{}", style.bold(&title), packed.layout.table()))
+    let script = beside(".gdb");
+    let hint = format!("symbols: gdb-multiarch -x {}", script.display());
+    super::print(&format!("{}\n{}{}\n", style.bold(&title), packed.layout.table(), style.dim(&hint)))
 }

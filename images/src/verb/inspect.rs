@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome, read, write_atomically};
 use crate::inspect::capture::{self, Machine};
 use crate::inspect::snapshot::Snapshot;
 use crate::inspect::view::{Blob, View};
-use crate::inspect::{dump, json, text};
+use crate::inspect::{dump, html, json, text};
 use crate::style::Style;
 use crate::verb::check::image_bytes;
 use crate::verb::ready::{Ready, Wish};
@@ -24,6 +24,9 @@ pub fn inspect(workspace: &Workspace, flags: &Inspect) -> Outcome<u8> {
     }
     let blob = Blob::of(&snapshot);
     let view = View::new(&snapshot, &blob);
+    if let Some(path) = &flags.html {
+        write_atomically(path, html::html(&view).as_bytes())?;
+    }
     if flags.json {
         super::print(&format!("{:#}\n", json::json(&view)))?;
     } else {
@@ -43,7 +46,7 @@ pub fn snapshot(
     if let Some(path) = &stop.from {
         return dump::decode(&read(path)?).map_err(|failure| failure.within(path.display()));
     }
-    let wish = Wish { what, on, image: stop.image.as_ref(), interactive: false, more };
+    let wish = Wish { what, on, image: stop.image.as_ref(), interactive: false, port: None, more };
     let mut ready = Ready::new(workspace, &wish)?;
     ready.check_version()?;
     let (_, image) = image_bytes(&ready.image);

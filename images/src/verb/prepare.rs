@@ -1,11 +1,13 @@
 //! From a recipe to a packed image that the boot would not refuse.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use shared_abi::image::{BootFlags, Kind, LogLevel};
 
 use crate::check;
+use crate::debug::{self, Debugged};
 use crate::failure::{Outcome, read};
+use crate::inspect::capture;
 use crate::kernel::KernelFile;
 use crate::loader;
 use crate::pack::{Contents, Packed, Payload, pack};
@@ -22,8 +24,27 @@ pub struct Purpose {
     pub tree_hint: u64,
 }
 
+/// A packed image and the files that it was made of.
+pub struct Prepared {
+    /// The image.
+    pub packed: Packed,
+    /// The loader's ELF file.
+    pub loader: PathBuf,
+    /// The kernel's ELF file.
+    pub kernel: PathBuf,
+}
+
+impl Prepared {
+    /// A GDB script for the image, for a machine that listens at `port`; the stages' files may have been copied.
+    pub fn script(&self, loader: &Path, kernel: &Path, port: Option<u16>) -> Outcome<String> {
+        let image = check::image(&self.packed.bytes)?;
+        let leave = capture::leave_address(&self.packed.bytes, &image.table)?;
+        Ok(debug::script(&Debugged { loader, kernel, entry: image.kernel.entry, leave, port }))
+    }
+}
+
 /// Builds the stages where needed, packs them, and checks the result.
-pub fn prepare(workspace: &Workspace, recipe: &Recipe, purpose: Purpose) -> Outcome<Packed> {
+pub fn prepare(workspace: &Workspace, recipe: &Recipe, purpose: Purpose) -> Outcome<Prepared> {
     let loader_path = stage::loader(workspace)?;
     let kernel_path = stage::kernel(workspace, &recipe.kernel)?;
     let loader_file = read(&loader_path)?;
@@ -45,7 +66,7 @@ pub fn prepare(workspace: &Workspace, recipe: &Recipe, purpose: Purpose) -> Outc
         tree_hint: purpose.tree_hint,
     })?;
     check::image(&packed.bytes).map_err(|failure| failure.within(kernel_path.display()))?;
-    Ok(packed)
+    Ok(Prepared { packed, loader: loader_path, kernel: kernel_path })
 }
 
 /// Everything besides loader and kernel.

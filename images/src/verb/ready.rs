@@ -27,7 +27,7 @@ pub struct Ready {
     /// What is booted, for titles and time-outs.
     pub recipe: Recipe,
     /// Holds the files that QEMU reads.
-    _scratch: Scratch,
+    scratch: Scratch,
     asked: Option<Asked>,
 }
 
@@ -42,6 +42,8 @@ pub struct Wish<'a> {
     pub image: Option<&'a PathBuf>,
     /// Whether a person's terminal is on standard input.
     pub interactive: bool,
+    /// The port that a debugger will connect to.
+    pub port: Option<u16>,
     /// The user's own arguments for QEMU.
     pub more: &'a [String],
 }
@@ -64,7 +66,7 @@ impl Ready {
         let (path, image) = match wish.image {
             // Booted as it is, whatever it is: only that it is there is ours to say.
             Some(path) => (path.clone(), read(path)?),
-            None => pack(workspace, &recipe, way_in, append.as_deref(), &scratch)?,
+            None => pack(workspace, &recipe, way_in, append.as_deref(), wish.port, &scratch)?,
         };
         let arguments = command::Boot {
             machine: recipe.machine,
@@ -80,12 +82,17 @@ impl Ready {
             more: wish.more,
         }
         .arguments()?;
-        Ok(Self { program, arguments, image, recipe, _scratch: scratch, asked: Some(asked) })
+        Ok(Self { program, arguments, image, recipe, scratch, asked: Some(asked) })
     }
 
     /// Whether QEMU will do; asked once.
     pub fn check_version(&mut self) -> Outcome<()> {
         self.asked.take().map_or(Ok(()), |asked| asked.answer().map(drop))
+    }
+
+    /// The GDB script, if a port was wished for and the image was packed here.
+    pub fn script(&self) -> Option<PathBuf> {
+        Some(self.scratch.file("gdb")).filter(|path| path.is_file())
     }
 
     /// What is booted on what: `kernel on virt`.
@@ -115,6 +122,7 @@ fn pack(
     recipe: &Recipe,
     way_in: WayIn,
     append: Option<&str>,
+    port: Option<u16>,
     scratch: &Scratch,
 ) -> Outcome<(PathBuf, Vec<u8>)> {
     let place = recipe.machine.elf;
@@ -122,7 +130,12 @@ fn pack(
         WayIn::Elf | WayIn::Device { .. } => place.map_or(0, |place| place.tree),
         WayIn::Image | WayIn::UBoot => 0,
     };
-    let packed = prepare(workspace, recipe, Purpose { flags: BootFlags::SEMIHOSTING, tree_hint })?;
+    let prepared = prepare(workspace, recipe, Purpose { flags: BootFlags::SEMIHOSTING, tree_hint })?;
+    if let Some(port) = port {
+        let script = prepared.script(&prepared.loader, &prepared.kernel, Some(port))?;
+        write_atomically(&scratch.file("gdb"), script.as_bytes())?;
+    }
+    let packed = prepared.packed;
     let path = scratch.file("image");
     match (way_in, place) {
         (WayIn::Elf, Some(place)) => write_atomically(&path, &elf_form::wrap(&packed.bytes, place.base))?,

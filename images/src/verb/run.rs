@@ -21,11 +21,17 @@ pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
             on: &flags.on,
             image: flags.image.as_ref(),
             interactive,
+            port: flags.gdb,
             more: &flags.qemu,
         },
     )?;
     ready.check_version()?;
-    let timeout = flags.timeout.unwrap_or(ready.recipe.timeout);
+    if let Some(port) = flags.gdb {
+        wait_for_debugger(&mut ready, port)?;
+    }
+    // A person with a debugger takes as long as they take.
+    let patience = if flags.gdb.is_some() { u32::MAX } else { ready.recipe.timeout };
+    let timeout = flags.timeout.unwrap_or(patience);
     let options = child::Options { timeout: Duration::from_secs(timeout.into()), echo, interactive };
     let ended = child::run(&ready.program, &ready.arguments, options)?;
     drop(ready);
@@ -37,6 +43,20 @@ pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
         super::complain(&line);
     }
     Ok(report.status)
+}
+
+/// Makes the machine wait, and says what to type.
+fn wait_for_debugger(ready: &mut Ready, port: u16) -> Outcome<()> {
+    // QEMU would say it too, but in words of its own and after the line below.
+    std::net::TcpListener::bind(("localhost", port))
+        .map_err(|_| Failure::new(format!("port {port} is in use: give another, as in --gdb=2345")))?;
+    ready.arguments.extend(["-S".into(), "-gdb".into(), format!("tcp:localhost:{port}")]);
+    let line = match ready.script() {
+        Some(script) => format!("gdb-multiarch -x {}", script.display()),
+        None => format!("gdb-multiarch -ex 'target remote localhost:{port}'"),
+    };
+    eprintln!("waiting for a debugger: {line}");
+    Ok(())
 }
 
 /// What a boot that ended means.
