@@ -263,14 +263,11 @@ impl Field {
         (7..=TOP).find(|order| self.full_words(order - 6) == 0).unwrap_or(TOP + 1)
     }
 
-    /// The class after a block of `order` at `index` was freed, from the `class` before: only blocks around
-    /// `index` can have grown.
-    pub fn grown(&self, index: usize, order: u8, class: u8) -> u8 {
-        let mut class = class.max(order + 1);
-        while class <= TOP && self.is_free_block(index, class) {
-            class += 1;
-        }
-        class
+    /// The class after the unit at `index`, or a block that it is in, was freed, from the `class` before: only
+    /// blocks around `index` can have grown.
+    pub fn grown(&self, index: usize, class: u8) -> u8 {
+        let grows = |class: &u8| *class > TOP || !self.is_free_block(index, *class);
+        (class..).find(grows).unwrap_or(class)
     }
 
     /// Adds the number of free blocks of each order to `counts`, every free unit counted once, in the largest

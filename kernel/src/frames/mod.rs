@@ -23,14 +23,17 @@
 //! - `free + allocated + reserved = total`.
 
 mod allocator;
+mod chunks;
 mod direct_map;
 mod error;
 mod field;
+mod hands;
 mod ledger;
 mod memory;
 mod order;
 mod ranges;
 mod statistics;
+mod uses;
 mod zone;
 
 #[cfg(test)]

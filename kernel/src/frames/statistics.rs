@@ -2,7 +2,7 @@
 
 use super::field::{TOP, UNITS};
 use super::memory::FrameMemory;
-use super::ranges::Use;
+use super::uses::Use;
 use super::zone::{WHOLE, ZONE_SHIFT, field_at, zone_at};
 use super::{FrameAllocator, Order};
 

@@ -1,7 +1,7 @@
 //! The allocator against a model that knows intervals only, by random operations.
 
 use super::super::ledger::METADATA;
-use super::super::ranges::Use;
+use super::super::uses::Use;
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
