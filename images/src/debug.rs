@@ -37,7 +37,7 @@ pub fn script(debugged: &Debugged<'_>) -> String {
          tbreak *{leave:#x}\n\
          commands\n\
          silent\n\
-         add-symbol-file {} -o (unsigned long)$ELR_EL1-{entry:#x}\n\
+         add-symbol-file {} -o $ELR_EL1-{entry:#x}\n\
          stepi\n\
          end\n",
         quoted(loader),
@@ -69,7 +69,7 @@ mod tests {
              tbreak *0xffff008000002e00\n\
              commands\n\
              silent\n\
-             add-symbol-file \"kernel\" -o (unsigned long)$ELR_EL1-0x3b84\n\
+             add-symbol-file \"kernel\" -o $ELR_EL1-0x3b84\n\
              stepi\n\
              end\n"
         );
