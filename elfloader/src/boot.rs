@@ -7,6 +7,7 @@ mod tell;
 
 use core::fmt::Write as _;
 
+use elfloader::command_line::CommandLine;
 use elfloader::handoff::{self, Facts, entry_range};
 use elfloader::kernel_elf::KernelElf;
 use elfloader::plan::{LoadPlan, PlacedPlan, Placement, Policy};
@@ -82,7 +83,7 @@ fn boot(entered: &Entered) -> Result<Jump, BootError> {
     let kernel = entry_range(image.range, &kernel).start();
 
     stages::begin("plan");
-    let randomize = !command_line.split_ascii_whitespace().any(|word| word == "nokaslr");
+    let randomize = CommandLine(command_line).allows_randomness();
     let entropy = firmware::entropy(machine, &image);
     let ram_end = map.mapped_span().map_or(0, PhysRange::end);
     let placement = Placement::choose(&elf, &Policy::new(elf.note(), randomize), entropy.layout, ram_end)?;

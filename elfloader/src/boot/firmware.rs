@@ -41,6 +41,7 @@ pub fn describe(
     let survey = device_tree::describe(unsafe { identity.bytes(range) }, scratch, machine)?;
     let range = PhysRange::new(range.start(), survey.extent as u64).unwrap_or(range);
     wipe_seeds(range, &survey);
+    trim(range);
     start_console(machine, &image.own)?;
     announce(entered, machine, image);
     Ok(Tree { range, source })
@@ -107,6 +108,14 @@ fn wipe_seeds(tree: PhysRange, survey: &device_tree::Survey) {
             unsafe { core::ptr::write_bytes(range.start().get() as *mut u8, 0, seed.length) };
         }
     }
+}
+
+/// Makes the tree's own size that of its contents: what lies behind them is free memory from now on.
+fn trim(tree: PhysRange) {
+    const TOTAL_SIZE: u64 = 4; // struct fdt_header (Devicetree Specification 5.2)
+    let size = (tree.len() as u32).to_be();
+    // SAFETY: the tree is mapped writable, 8-byte aligned, longer than its header, and was read.
+    unsafe { ((tree.start().get() + TOTAL_SIZE) as *mut u32).write(size) };
 }
 
 /// The registers' pages.

@@ -42,6 +42,10 @@ const MDCR_EL2: u64 = 3 << 12 | 3 << 24;
 const SCR_EL3: u64 =
     1 | 3 << 4 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 16 | 1 << 17 | 1 << 26 | 1 << 27 | 1 << 38 | 1 << 41;
 
+/// Where the slots begin behind the election's own words, and how many there are.
+const ELECTION_SLOTS: usize = 32;
+const ELECTION_SLOT_COUNT: usize = 64;
+
 global_asm!(
     r#"
     .section .text.entry, "ax"
@@ -148,36 +152,45 @@ from_el3:
     orr     x26, x26, #{no_firmware}
     leave_mmu sctlr_el3
 
-    // One CPU wins by plain stores and loads (Lamport's fast mutex, first half): a CPU that finds the gate
-    // closed has lost; one whose name still stands after it closed the gate has won; of those that remain,
-    // after a pause in which every store has landed, the last to close the gate.
+    // One CPU wins by plain loads and stores alone: Lamport's fast mutex ("A Fast Mutual Exclusion Algorithm",
+    // 1987), of which nobody ever leaves the critical section. Nothing depends on time.
     mrs     x8, mpidr_el1
     ldr     x9, =0xFF00FFFFFF
     and     x8, x8, x9
-    orr     x8, x8, #(1 << 31)          // never zero
-    adrp    x9, election
-    add     x9, x9, :lo12:election
-    str     x8, [x9]
+    orr     x8, x8, #(1 << 31)          // the name, never zero
+    and     x9, x8, #0xF                // the slot: four bits of Aff0, two of Aff1
+    ubfx    x10, x8, #8, #2
+    orr     x9, x9, x10, lsl #4
+    adrp    x11, election
+    add     x11, x11, :lo12:election
+    add     x12, x11, #{slots}
+    add     x13, x12, x9, lsl #3        // this CPU's slot: it is still deciding
+    str     x8, [x13]
     dsb     sy
-    ldr     x10, [x9, #8]
-    cbnz    x10, sleep
-    str     x8, [x9, #8]
+    str     x8, [x11]                   // last to arrive
     dsb     sy
-    ldr     x10, [x9]
+    ldr     x10, [x11, #8]              // the gate
+    cbnz    x10, withdraw
+    str     x8, [x11, #8]
+    dsb     sy
+    ldr     x10, [x11]
     cmp     x10, x8
-    b.ne    1f
-    str     x8, [x9, #16]
+    b.eq    2f                          // nobody came between: won
+    str     xzr, [x13]
     dsb     sy
-    b       3f
-1:  mov     x11, #0x10000
-2:  subs    x11, x11, #1
-    b.ne    2b
-    ldr     x10, [x9, #16]
-    cbnz    x10, sleep
-    ldr     x10, [x9, #8]
+    mov     x9, #0                      // somebody did: wait until all have decided
+1:  ldr     x10, [x11, #16]
+    cbnz    x10, sleep                  // and won
+    ldr     x10, [x12, x9, lsl #3]
+    cbnz    x10, 1b
+    add     x9, x9, #1
+    cmp     x9, #{slot_count}
+    b.ne    1b
+    ldr     x10, [x11, #8]
     cmp     x10, x8
-    b.ne    sleep
-3:
+    b.ne    sleep                       // the last to pass the gate has won
+2:  str     x8, [x11, #16]              // the winner; its slot stays taken
+    dsb     sy
     ldr     x8, ={scr}
     msr     scr_el3, x8
     mov     x8, #0                      // CPTR_EL3: trap nothing; EZ, ESM where SVE and SME exist
@@ -216,6 +229,9 @@ from_el3:
     eret
 
     // Where the CPUs that are not chosen stay, MMU off, in resident memory.
+withdraw:
+    str     xzr, [x13]
+    dsb     sy
 sleep:
     wfe
     b       sleep
@@ -224,8 +240,9 @@ sleep:
 
     .section .data.election, "aw"
     .balign 64
-election:                               // name, gate, winner
-    .quad 0, 0, 0
+election:                               // last to arrive, gate, winner; a slot for each CPU
+    .quad   0, 0, 0, 0
+    .fill   {slot_count}, 8, 0
     .balign 64
 
     // What stays at EL2: sixteen vectors, of which only the synchronous one from EL1 ever says anything.
@@ -290,6 +307,8 @@ el2_vectors_end:
     cptr_vhe = const CPTR_VHE,
     mdcr = const MDCR_EL2,
     scr = const SCR_EL3,
+    slots = const ELECTION_SLOTS,
+    slot_count = const ELECTION_SLOT_COUNT,
     e2h_stuck = const EntryFlags::E2H_STUCK,
     no_firmware = const EntryFlags::NO_FIRMWARE,
     sctlr_off = const super::entry::SCTLR_OFF,
