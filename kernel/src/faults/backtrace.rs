@@ -1,7 +1,7 @@
 //! Who called whom: the chain of frame records on a stack, read without trusting it.
 //!
 //! A function that keeps a frame pointer stores a *frame record* (AAPCS64, "The Frame Pointer"): the caller's
-//! x29, then the return address. x29 points to the newest one, and the oldest has 0.
+//! x29, then the return address. x29 points to the newest one; the oldest has a next or a return address of 0.
 //!
 //! ```text
 //! x29 ─► │ caller's x29 ─┼─► │ its caller's x29 ─┼─► 0
@@ -129,6 +129,11 @@ impl<M: StackMemory> Iterator for Backtrace<'_, M> {
                     self.next = Next::Nothing;
                 }
                 self.record = next;
+                if address == 0 {
+                    // The function that was entered, not called: its record, if it made one, leads nowhere.
+                    self.next = Next::Nothing;
+                    return None;
+                }
                 Some(Step::Return(address))
             }
             Next::Nothing => None,

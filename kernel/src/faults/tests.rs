@@ -154,6 +154,12 @@ fn a_whole_chain_is_walked_to_its_end() {
 }
 
 #[test]
+fn the_record_of_the_function_that_was_entered_is_the_end() {
+    let memory = Words::of(&[(STACK + 0x3F10, STACK + 0x3FE0, TEXT + 0x200), (STACK + 0x3FE0, 0, 0)]);
+    assert_eq!(walk(&memory, STACK + 0x3F10, 0), [AT, Step::Return(TEXT + 0x200)]);
+}
+
+#[test]
 fn authentication_codes_are_taken_off_return_addresses() {
     let memory = Words::of(&[(STACK + 0x10, 0, (TEXT + 0x200) & !(0x7F << 48))]);
     assert_eq!(walk(&memory, STACK + 0x10, 0), [AT, Step::Return(TEXT + 0x200)]);
@@ -167,6 +173,9 @@ fn what_cannot_be_a_record_ends_the_walk_and_is_named() {
         assert_eq!(walk(&memory, at, 0), broken(at), "{at:#x}");
     }
     assert_eq!(walk(&memory, STACK + 0x800, 0), broken(STACK + 0x800), "not readable");
+    // The last word of the stack is readable, but a record has two.
+    let last = Words(BTreeMap::from([(STACK + 0x3FF8, 0)]));
+    assert_eq!(walk(&last, STACK + 0x3FF8, 0), broken(STACK + 0x3FF8));
     let misaligned = [AT, Step::Return(TEXT + 0x200), Step::Broken(STACK + 0x24)];
     assert_eq!(walk(&memory, STACK + 0x10, 0), misaligned);
 }

@@ -378,6 +378,27 @@ fn a_class_with_one_live_block_gives_back_all_other_spans() {
 }
 
 #[test]
+fn freed_blocks_are_used_before_new_memory() {
+    for size in [16, 64, 1000, 5000, 40_000] {
+        let mut heap = heap(ALL_PAGES);
+        let mut blocks: Vec<_> = (0..400).map(|_| heap.allocate(layout(size, 8)).unwrap()).collect();
+        let mapped = heap.statistics().mapped;
+        for round in 0..50_usize {
+            // Half of the blocks, scattered over all spans, another half each time.
+            let chosen = |at: &usize| (at * 7919 + round * 104_729) >> 5 & 1 == 0;
+            for at in (0..400).filter(chosen) {
+                free(&mut heap, blocks[at], layout(size, 8)).unwrap();
+            }
+            for at in (0..400).filter(chosen) {
+                blocks[at] = heap.allocate(layout(size, 8)).unwrap();
+            }
+            // One step more, if a span was drained while all others were full.
+            assert!(heap.statistics().mapped <= mapped + (64 << 10), "{size} bytes, round {round}");
+        }
+    }
+}
+
+#[test]
 fn holes_between_page_runs_are_unmapped_and_used_again() {
     let mut heap = heap(2000);
     let run = layout(1 << 20, 8);
