@@ -350,7 +350,11 @@ impl<'d, 's> Pass<'d, 's> {
         // Where a property is stated twice, the first counts; a seed is noted each time, to be wiped.
         let mut missing = node.kind.keeps();
         while let Some(property) = self.property()? {
-            let Some(symbol) = Symbol::of_name(self.name(property)) else { continue };
+            let name = self.name(property);
+            let Some(symbol) = Some(name).filter(|name| missing.may_hold(name)).and_then(Symbol::of_name)
+            else {
+                continue;
+            };
             if node.kind == Kind::Chosen {
                 self.note(symbol, &property)?;
             }

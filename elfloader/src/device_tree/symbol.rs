@@ -79,11 +79,11 @@ pub(super) const STRINGS: [u8; COUNT * 2] = {
 const LONGEST: usize = 18;
 
 /// The symbols whose names have a length: it tells most of them apart.
-const BY_LENGTH: [SymbolSet; LONGEST + 1] = {
-    let mut sets = [SymbolSet(0); LONGEST + 1];
+const BY_LENGTH: [u32; LONGEST + 1] = {
+    let mut sets = [0; LONGEST + 1];
     let mut index = 0;
     while index < COUNT {
-        sets[NAMES[index].len()].0 |= 1 << index;
+        sets[NAMES[index].len()] |= 1 << index;
         index += 1;
     }
     sets
@@ -93,7 +93,7 @@ impl Symbol {
     /// The symbol of a property's name, which ends with the first zero.
     pub(super) fn of_name(text: &[u8]) -> Option<Self> {
         let name = before_zero(text.get(..LONGEST + 1).unwrap_or(text));
-        let mut candidates = BY_LENGTH.get(name.len())?.0;
+        let mut candidates = *BY_LENGTH.get(name.len())?;
         while candidates != 0 {
             let symbol = Self(candidates.trailing_zeros() as u8);
             let known = symbol.name().as_bytes();
@@ -127,29 +127,40 @@ impl Symbol {
 
 /// A set of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SymbolSet(u32);
+pub(super) struct SymbolSet {
+    names: u32,
+    /// The first letters of all that were ever in it, by their low five bits.
+    letters: u32,
+}
 
 impl SymbolSet {
     /// The set of these.
     pub(super) const fn of(symbols: &[Symbol]) -> Self {
-        let mut set = 0;
+        let mut set = Self { names: 0, letters: 0 };
         let mut index = 0;
         while index < symbols.len() {
-            set |= 1 << symbols[index].0;
+            let name = NAMES[symbols[index].0 as usize].as_bytes();
+            set.names |= 1 << symbols[index].0;
+            set.letters |= 1 << (name[0] & 31);
             index += 1;
         }
-        Self(set)
+        set
+    }
+
+    /// Whether a name may be in it, by its first letter: most are not.
+    pub(super) fn may_hold(self, name: &[u8]) -> bool {
+        name.first().is_some_and(|letter| self.letters & 1 << (letter & 31) != 0)
     }
 
     /// Takes a name out; whether it was one of them.
     pub(super) const fn remove(&mut self, symbol: Symbol) -> bool {
-        let before = self.0;
-        self.0 &= !(1 << symbol.0);
-        self.0 != before
+        let before = self.names;
+        self.names &= !(1 << symbol.0);
+        self.names != before
     }
 
     /// All names of both.
     pub(super) const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        Self { names: self.names | other.names, letters: self.letters | other.letters }
     }
 }
