@@ -75,6 +75,8 @@ global_asm!(
     r#"
     .global HANDOFF_WINDOW_START
     .set HANDOFF_WINDOW_START, {handoff_window}
+    .global LOADER_WINDOW_SIZE
+    .set LOADER_WINDOW_SIZE, {loader_window}
 
     .section .text.entry, "ax"
 
@@ -316,6 +318,7 @@ clean_loader:
     .ltorg
     "#,
     handoff_window = const HANDOFF_WINDOW.start().get(),
+    loader_window = const elfloader::layout::LOADER.len(),
     root_index = const HANDOFF_WINDOW.start().table_index(0),
     l1_index = const HANDOFF_WINDOW.start().table_index(1),
     l2_index = const HANDOFF_WINDOW.start().table_index(2),
