@@ -36,6 +36,17 @@ pub fn all() -> Vec<Behaviour> {
             boot("heap", &[])?.expect_status(0)?.expect_said("every byte as it was left").map(drop)
         }),
     ];
+    list.push(Behaviour::new("memory_appears_where_its_fault_is_resolved", || {
+        boot("demand", &[])?.expect_status(0)?.expect_said("256 pages were mapped by 256 faults").map(drop)
+    }));
+    for word in ["outside", "execute", "nested"] {
+        list.push(Behaviour::new(
+            format!("a_fault_that_no_hook_may_resolve_ends_the_machine_{word}"),
+            move || {
+                boot("demand", &["--append", word])?.expect_status(103)?.expect_said("kernel fault").map(drop)
+            },
+        ));
+    }
     for (memory, mib) in MEMORIES {
         for cpu in CPUS {
             list.push(Behaviour::new(format!("the_report_is_right_with_{memory}_and_{cpu}"), move || {
