@@ -60,13 +60,18 @@ bare_cargo() {
         "$HANDOFF_CARGO" "$verb" --locked --release --target "$HANDOFF_TARGET" "$@"
 }
 
+# Lines of cargo and of its tests that say nothing new.
+routine='^$|^running [0-9]+ tests|^test .*\.\.\. ok$|ok\. 0 passed; 0 failed|^ *(Compiling|Downloaded|Finished|Doc-tests|Running) |^cargo test: status 0'
+
 # Every package's tests, QEMU's among them; adds cargo's own counts. A package that does not build is a failure.
 cargo_tests() {
-    local log=${CARGO_TARGET_DIR:-target}/test.log status=0 counts
-    "$HANDOFF_HOST_CARGO" test --locked --workspace --no-fail-fast 2>&1 </dev/null | tee "$log" |
-        grep --line-buffered -vE '^$|^running 0 tests|^test .*\.\.\. ok$|ok\. 0 passed; 0 failed|^ *(Compiling|Downloaded|Finished|Doc-tests) ' ||
-        true
-    status=${PIPESTATUS[0]}
+    local log=${CARGO_TARGET_DIR:-target}/test.log status counts p f s
+    {
+        status=0
+        "$HANDOFF_HOST_CARGO" test --locked --workspace --no-fail-fast 2>&1 </dev/null || status=$?
+        echo "cargo test: status $status"
+    } | tee "$log" | grep --line-buffered -vE "$routine" || true
+    status=$(sed -n 's/^cargo test: status //p' "$log")
     counts=$(sed -n 's/.*test result: [A-Za-z]*\. \([0-9]*\) passed; \([0-9]*\) failed; \([0-9]*\) ignored.*/\1 \2 \3/p' "$log" |
         awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }')
     read -r p f s <<<"$counts"
@@ -97,17 +102,22 @@ without_rustup() {
     fi
 }
 
-check "shellcheck" shellcheck scripts/*.sh scripts/handoff .ci/run
-count_lines scripts/test-setup.sh
-check "cargo fmt" "$HANDOFF_HOST_CARGO" fmt --all --check
-check "clippy, host" "$HANDOFF_HOST_CARGO" clippy --locked --workspace --all-targets -- -D warnings
-check "clippy, bare loader" bare_cargo clippy -p elfloader --lib --bins --example firmware -- -D warnings
-check "clippy, bare kernels" bare_cargo clippy -p kernel --lib --bins --examples -- -D warnings
-cargo_tests
-without_rustup
+# Read as a whole before any of it runs, so that editing the file meanwhile does no harm.
+main() {
+    check "shellcheck" shellcheck scripts/*.sh scripts/handoff .ci/run
+    count_lines scripts/test-setup.sh
+    check "cargo fmt" "$HANDOFF_HOST_CARGO" fmt --all --check
+    check "clippy, host" "$HANDOFF_HOST_CARGO" clippy --locked --workspace --all-targets -- -D warnings
+    check "clippy, bare loader" bare_cargo clippy -p elfloader --lib --bins --example firmware -- -D warnings
+    check "clippy, bare kernels" bare_cargo clippy -p kernel --lib --bins --examples -- -D warnings
+    cargo_tests
+    without_rustup
 
-echo "took $((SECONDS - started)) s"
-counts="$passed passed, $failed failed"
-[ "$skipped" = 0 ] || counts="$counts, $skipped skipped"
-echo "$counts"
-[ "$failed" = 0 ]
+    echo "took $((SECONDS - started)) s"
+    counts="$passed passed, $failed failed"
+    [ "$skipped" = 0 ] || counts="$counts, $skipped skipped"
+    echo "$counts"
+    [ "$failed" = 0 ]
+}
+
+main
