@@ -255,7 +255,7 @@ list_missing() {
         need ca-certificates : "cargo fetches crates over https"
     case $group in
         test) list_missing_for_test ;;
-        bench) ;;
+        bench) command -v valgrind >/dev/null || need valgrind : "counts instructions on the host" ;;
     esac
 }
 
