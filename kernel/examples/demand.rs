@@ -130,7 +130,7 @@ mod demand {
         for step in 0..PAGES {
             let page = step * 83 % PAGES;
             let address = START + page * PAGE + page * 8;
-            if page % 2 == 0 {
+            if page.is_multiple_of(2) {
                 expect(read(address) == 0, "a page was not zero", 5);
             }
             write(address, page + 1);
