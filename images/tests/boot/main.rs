@@ -3,6 +3,8 @@
 //! They need what the set-up provides, so they run where `scripts/test.sh` (or a sourced `target/handoff-env.sh`) sets
 //! HANDOFF_QEMU, and are counted as ignored elsewhere. One by name: `cargo test -p images --test boot NAME`.
 
+#[path = "../../../elfloader/tests/elf_builder/mod.rs"]
+mod elf_builder;
 mod entry_code;
 mod entry_states;
 mod faults;
