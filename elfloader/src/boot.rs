@@ -2,18 +2,20 @@
 
 mod firmware;
 mod image;
-mod memory;
-mod tell;
+mod tables;
 
 use core::fmt::Write as _;
 
 use elfloader::command_line::CommandLine;
-use elfloader::handoff::{self, Facts, entry_range};
+use elfloader::handoff::{self, Entered, Facts, Tables};
 use elfloader::kernel_elf::KernelElf;
+use elfloader::occupancy;
 use elfloader::plan::{LoadPlan, PlacedPlan, Placement, Policy};
-use shared_abi::addr::{PAGE, PhysAddr, PhysRange, VirtRange};
+use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
+use shared_abi::boot_info::PlatformFlags;
 use shared_abi::contract::registers::EntryRegisters;
 use shared_abi::image::header::LogLevel;
+use shared_abi::image::payload::Kind;
 use shared_abi::rights::Rights;
 use shared_abi::verdict::Ending;
 
@@ -25,24 +27,25 @@ use crate::machine::own_image::OwnImage;
 use crate::machine::tables::IdentityMap;
 use crate::machine::{cache, cpu, ending, report, scratch, self_check, stages};
 
-/// What the entry code found.
-struct Entered {
-    arguments: [u64; 4],
-    image: u64,
-    level: u64,
-    flags: EntryFlags,
-}
-
 /// Where the entry code leads, with the MMU on: the first line of Rust.
 #[unsafe(no_mangle)]
 extern "C" fn start(x0: u64, x1: u64, x2: u64, x3: u64, image: u64, level: u64, ticks: u64, flags: u64) -> ! {
     stages::begin_at("enter", ticks);
-    let entered = Entered { arguments: [x0, x1, x2, x3], image, level, flags: EntryFlags(flags) };
-    match boot(&entered) {
+    let flags = platform_flags(EntryFlags(flags), level);
+    match boot(image, Entered { arguments: [x0, x1, x2, x3], level, flags }) {
         // SAFETY: `boot` has prepared every field, and its last step was to confirm the tables by the hardware.
         Ok(jump) => unsafe { jump::jump(&jump) },
         Err(error) => refuse(&error),
     }
+}
+
+/// What of the entry the kernel is told.
+fn platform_flags(found: EntryFlags, level: u64) -> PlatformFlags {
+    let flag = |set: bool, flag: PlatformFlags| if set { flag } else { PlatformFlags::default() };
+    flag(found.has(EntryFlags::NO_FIRMWARE), PlatformFlags::NO_FIRMWARE)
+        | flag(found.has(EntryFlags::E2H_STUCK), PlatformFlags::ENTERED_WITH_E2H)
+        | flag(found.has(EntryFlags::CACHES_ON), PlatformFlags::ENTERED_WITH_MMU)
+        | flag(level >= 2 && cpu::has_el2(), PlatformFlags::EL2_STUB)
 }
 
 fn refuse(error: &BootError) -> ! {
@@ -55,41 +58,39 @@ fn refuse(error: &BootError) -> ! {
     ending::end(Ending::Refused, code)
 }
 
-fn boot(entered: &Entered) -> Result<Jump, BootError> {
-    let misplaced = EntryError::Place { phys: entered.image };
-    let own = OwnImage::at(entered.image).ok_or(misplaced)?;
+fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
+    let misplaced = EntryError::Place { phys: image };
+    let own = OwnImage::at(image).ok_or(misplaced)?;
     let mut identity = IdentityMap::inherit(&own).ok_or(misplaced)?;
     let scratch = scratch::take().ok_or(misplaced)?;
-    for (name, start, end) in OwnImage::regions() {
-        memory::name_region(name, VirtRange::from_bounds(start, end));
-    }
+    let processor = cpu::processor();
+    tables::name_loader();
 
     stages::begin("read the image");
-    let image = image::open(own, &mut identity)?;
+    let image = image::open(&own, &mut identity)?;
 
     stages::begin("read the device tree");
-    let tree = firmware::describe(entered, &image, &mut identity, &mut scratch.tree, &mut scratch.machine)?;
-    let machine = &scratch.machine;
-    let command_line = firmware::command_line(machine, &image);
+    let machine = &mut scratch.machine;
+    let tree = firmware::describe(&entered, &own, &image, &mut identity, &mut scratch.tree, machine)?;
+    let machine = &*machine;
+    let command_line = image.command_line(machine);
 
     stages::begin("map the memory");
     let map = &mut scratch.map;
-    memory::lay_out(map, machine, &image, &tree)?;
+    occupancy::lay_out(map, machine, processor.physical_size.limit(), &image, &tree)?;
 
     stages::begin("read the kernel");
     image::verify(&image)?;
-    let kernel = image.payload.kernel().ok_or(misplaced)?;
-    let elf = KernelElf::parse(image.payload.bytes(&kernel))?;
-    let kernel = entry_range(image.range, &kernel).start();
+    let elf = KernelElf::parse(image.bytes_of_kind(Kind::KERNEL).ok_or(misplaced)?)?;
 
     stages::begin("plan");
-    let randomize = CommandLine(command_line).allows_randomness();
     let entropy = firmware::entropy(machine, &image);
+    let randomize = CommandLine(command_line).allows_randomness();
     let ram_end = map.mapped_span().map_or(0, PhysRange::end);
     let placement = Placement::choose(&elf, &Policy::new(elf.note(), randomize), entropy.layout, ram_end)?;
-    let site = memory::site(&image, kernel, &elf, machine, map, command_line);
+    let site = occupancy::site(&image, &elf, machine, map, command_line);
     let plan = LoadPlan::new(&elf, placement, site, map.regions(), &mut scratch.room)?;
-    let arena = memory::arena(map, &plan)?;
+    let arena = occupancy::take_arena(map, &plan)?;
     let placed = plan.place(arena)?;
 
     stages::begin("load");
@@ -98,36 +99,42 @@ fn boot(entered: &Entered) -> Result<Jump, BootError> {
     let relocations = unsafe { crate::machine::memory::carry_out(&placed) };
 
     stages::begin("build the tables");
-    memory::describe_parts(map, &image, &placed)?;
-    let pool = memory::table_pool(placed.plan(), arena);
-    let (store, empty) = memory::build_tables(&image, &placed, pool, map)?;
-    cache::make_executable(memory::written_code(&placed));
+    occupancy::describe(map, &image, &placed)?;
+    let (store, empty) = tables::build(&own, &placed, map)?;
+    cache::make_executable(placed.written_code());
 
     stages::begin("write BootInfo");
-    let registers = EntryRegisters::ABI_1.with_physical_size(cpu::physical_size());
+    let registers = EntryRegisters::ABI_1.with_physical_size(processor.physical_size);
     cpu::apply(&registers);
-    let set = tell::registers_as_set(&registers, empty.start());
     let facts = Facts {
-        regions: map.regions(),
-        relocations,
+        entered,
+        processor,
+        image: &image,
+        tree,
+        machine,
         command_line,
-        ..tell::facts(entered, &image, machine, &tree, &placed, &store, pool, empty, &entropy, &set)
+        entropy: &entropy,
+        placed: &placed,
+        relocations,
+        regions: map.regions(),
+        tables: Tables { low_root: empty.start(), used: store.used() as u64 },
+        registers: &handoff::registers_as_set(&registers, cpu::table_registers(empty.start())),
     };
-    write_boot_info(&facts, arena)?;
+    write_boot_info(&facts)?;
 
     self_check::check(&placed, store.tree(), &store)?;
-    memory::name_kernel_code(&image, &placed);
+    tables::name_kernel_code(&image, &placed);
     report::situation().in_kernel = true;
-    Ok(leave(&image.own, &placed, &registers, empty.start()))
+    Ok(leave(&own, &placed, &registers, empty.start()))
 }
 
 /// Writes the facts where the kernel will read them, timeline and log last.
-fn write_boot_info(facts: &Facts<'_>, arena: PhysRange) -> Result<(), BootError> {
+fn write_boot_info(facts: &Facts<'_>) -> Result<(), BootError> {
     let plan = facts.placed.plan();
-    let start = arena.start().get() + plan.arena().boot_info_offset();
-    let length = plan.arena().boot_info_length() as usize;
+    let pages = facts.placed.boot_info();
     // SAFETY: the plan leaves these pages of the arena to `BootInfo`; they are mapped writable and nobody else's.
-    let buffer = unsafe { core::slice::from_raw_parts_mut(start as *mut u8, length) };
+    let buffer =
+        unsafe { core::slice::from_raw_parts_mut(pages.start().get() as *mut u8, pages.len() as usize) };
     let out = handoff::begin(facts, buffer)?;
     let entry = plan.entry().map_or(0, |entry| entry.get());
     log().line(LogLevel::Normal).text("entering the kernel at ").hex(entry).end();

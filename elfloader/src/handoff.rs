@@ -3,75 +3,132 @@
 //! Nothing is decided here; each table says what an earlier stage decided or found. The blob is written once,
 //! where the kernel will read it. Timeline and log come last, so that they miss as little as possible.
 
-use shared_abi::addr::{PhysRange, VirtRange};
+use shared_abi::addr::{PAGE, PAGE_SHIFT, PhysAddr, PhysRange, VirtRange};
 use shared_abi::boot_info::{
-    self, BootInfoWriter, BootStack, Conduit, CpuFlags, DirectMap, EnableMethod, Extent, FirmwareImage,
-    Initrd, Kernel, KernelFlags, MemoryRegion, Module, ModuleFlags, PageTables, Platform, Register, Stage,
-    Symbols, Window, WindowId, WriteError,
+    self, BootInfoWriter, BootStack, Conduit, CpuFlags, DirectMap, EnableMethod, ExitMethod, Extent,
+    FirmwareImage, Initrd, Kernel, KernelFlags, MemoryRegion, Module, ModuleFlags, PageTables, Platform,
+    PlatformFlags, Register, RegisterId, Stage, StringRef, Symbols, Window, WindowId, WriteError,
 };
+use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
 use shared_abi::contract::{DIRECT_MAP_WINDOW, HANDOFF_WINDOW, KERNEL_WINDOW, SLIDE_WINDOW};
 use shared_abi::crc32c::Crc32c;
-use shared_abi::image::payload::{Entry, Kind, PayloadTable};
+use shared_abi::image::header::BootFlags;
+use shared_abi::image::payload::Kind;
 
+use crate::entropy::Entropy;
+use crate::image::Image;
 use crate::kernel_elf::Position;
 use crate::layout;
 use crate::memory_map::Region;
+use crate::occupancy::Tree;
 use crate::plan::{Origin, PlacedPlan};
 use crate::platform::{self, Machine};
 
-/// Everything there is to say.
+/// Most bytes of log that are handed over.
+pub const LOG_CAPACITY: usize = 4096;
+
+/// How the image was entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entered {
+    /// x0 to x3.
+    pub arguments: [u64; 4],
+    /// The exception level.
+    pub level: u64,
+    /// What was special about it.
+    pub flags: PlatformFlags,
+}
+
+/// What the processor that boots says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Processor {
+    /// MPIDR_EL1's affinity fields.
+    pub affinity: u64,
+    /// MIDR_EL1.
+    pub model: u64,
+    /// Its physical address size.
+    pub physical_size: PhysicalSize,
+    /// CNTFRQ_EL0 in Hz; 0 if firmware did not set it.
+    pub timer_frequency: u64,
+}
+
+/// The translation tables as they are handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tables {
+    /// The empty table that TTBR0 is left with.
+    pub low_root: PhysAddr,
+    /// How many of the arena's tables are used, that one included.
+    pub used: u64,
+}
+
+/// Everything there is to say, a value for each stage that found or decided it.
 pub struct Facts<'a> {
+    /// How the image was entered.
+    pub entered: Entered,
+    /// The processor that boots.
+    pub processor: Processor,
+    /// The image, where it lies.
+    pub image: &'a Image<'a>,
+    /// The device tree, trimmed.
+    pub tree: Tree,
     /// The machine as described.
     pub machine: &'a Machine<'a>,
-    /// The memory map as it shall be at the handoff.
-    pub regions: &'a [Region<'a>],
-    /// The plan that was carried out.
-    pub placed: &'a PlacedPlan<'a>,
-    /// What the image carries.
-    pub payload: &'a PayloadTable<'a>,
-    /// Where the image lies.
-    pub image: PhysRange,
-    /// Relocations that were applied.
-    pub relocations: u64,
-    /// System registers as set.
-    pub registers: &'a [Register],
-    /// The live tables.
-    pub page_tables: PageTables,
-    /// Processor, firmware and ways to end the machine; model and PSCI are filled in.
-    pub platform: Platform,
-    /// Where firmware put the image.
-    pub firmware_image: FirmwareImage,
-    /// MPIDR_EL1 affinity of the CPU that boots.
-    pub boot_cpu: u64,
-    /// The device tree, trimmed; absent if there is none.
-    pub device_tree: Option<PhysRange>,
     /// The command line in force.
     pub command_line: &'a str,
     /// Randomness for the kernel.
-    pub entropy: boot_info::Entropy,
+    pub entropy: &'a Entropy,
+    /// The plan that was carried out.
+    pub placed: &'a PlacedPlan<'a>,
+    /// Relocations that were applied.
+    pub relocations: u64,
+    /// The memory map as it shall be at the handoff.
+    pub regions: &'a [Region<'a>],
+    /// The tables that were built.
+    pub tables: Tables,
+    /// System registers as set.
+    pub registers: &'a [Register],
 }
 
 /// Bytes that a `BootInfo` of so many parts takes at most, log and timeline included. `text` counts the bytes of
 /// all names and of the command line.
-pub const fn size_bound(regions: usize, extents: usize, cpus: usize, text: usize, log: usize) -> usize {
+pub const fn size_bound(regions: usize, extents: usize, cpus: usize, text: usize) -> usize {
     const FIXED: usize = 3072;
     let tables = FIXED
         + regions * size_of::<MemoryRegion>()
         + extents * size_of::<Extent>()
         + cpus * size_of::<boot_info::Cpu>()
         + text
-        + log;
+        + LOG_CAPACITY;
     // The writer keeps a quarter of its buffer for strings until the end.
     let tables = tables / 3 * 4 + 16;
     let strings = 4 * (text + 1024);
     if tables > strings { tables } else { strings }
 }
 
-/// Where an entry of the payload lies in the image at `image`.
-pub fn entry_range(image: PhysRange, entry: &Entry) -> PhysRange {
-    // The payload table has checked that entries lie inside the image.
-    let start = image.start().checked_add(entry.offset);
-    start.and_then(|start| PhysRange::new(start, entry.length)).unwrap_or_default()
+/// Registers as set, for [`Facts::registers`].
+pub type SetRegisters = [Register; 17];
+
+/// System registers as they are at the kernel's entry, with TTBR0_EL1, TTBR1_EL1 and VBAR_EL1.
+pub fn registers_as_set(registers: &EntryRegisters, [ttbr0, ttbr1, vbar]: [u64; 3]) -> SetRegisters {
+    [
+        (RegisterId::SCTLR_EL1, registers.sctlr_el1),
+        (RegisterId::TCR_EL1, registers.tcr_el1),
+        (RegisterId::MAIR_EL1, registers.mair_el1),
+        (RegisterId::AMAIR_EL1, registers.amair_el1),
+        (RegisterId::CPACR_EL1, registers.cpacr_el1),
+        (RegisterId::CNTKCTL_EL1, registers.cntkctl_el1),
+        (RegisterId::CNTP_CTL_EL0, registers.cntp_ctl_el0),
+        (RegisterId::CNTV_CTL_EL0, registers.cntv_ctl_el0),
+        (RegisterId::MDSCR_EL1, registers.mdscr_el1),
+        (RegisterId::CONTEXTIDR_EL1, registers.contextidr_el1),
+        (RegisterId::SP_EL0, registers.sp_el0),
+        (RegisterId::TPIDR_EL1, registers.tpidr_el1),
+        (RegisterId::TPIDR_EL0, registers.tpidr_el0),
+        (RegisterId::TPIDRRO_EL0, registers.tpidrro_el0),
+        (RegisterId::TTBR0_EL1, ttbr0),
+        (RegisterId::TTBR1_EL1, ttbr1),
+        (RegisterId::VBAR_EL1, vbar),
+    ]
+    .map(|(id, value)| Register { id, reserved: 0, value })
 }
 
 /// Writes the tables, all but timeline and log; [`finish`] adds those.
@@ -94,8 +151,22 @@ pub fn begin<'b>(facts: &Facts<'_>, buffer: &'b mut [u8]) -> Result<BootInfoWrit
     address_space(facts, &mut out)?;
     machine(facts, &mut out)?;
     files(facts, &mut out)?;
-    out.push(&facts.firmware_image)?;
-    out.push(&facts.entropy)?;
+    let (image, entropy) = (facts.image, facts.entropy);
+    out.push(&FirmwareImage {
+        phys_image: image.range.start().get(),
+        image_length: image.range.len(),
+        loader_length: image.header.loader_length,
+        entry_arguments: facts.entered.arguments,
+        payload_checksum: image.payload.checksum(),
+        reserved: 0,
+    })?;
+    out.push(&boot_info::Entropy {
+        bytes: entropy.kernel,
+        credited_bits: entropy.kernel_bits,
+        sources: entropy.sources,
+        slide_credited_bits: entropy.layout_bits,
+        slide_sources: entropy.layout_sources,
+    })?;
     Ok(out)
 }
 
@@ -127,7 +198,7 @@ fn kernel(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteEr
     let note = plan.elf().note();
     let pages = plan.pages();
     let flag = |set: bool, flag: KernelFlags| if set { flag } else { KernelFlags::default() };
-    let entry = facts.payload.kernel();
+    let entry = facts.image.payload.kernel();
     let name = out.string(entry.as_ref().map_or("", |entry| entry.name()))?;
     out.push(&Kernel {
         virt_link_base: placement.image.start().get().wrapping_sub(placement.slide),
@@ -197,7 +268,16 @@ fn address_space(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), 
         virt_top: stack.end(),
         phys_bottom: facts.placed.translate(stack.start()).map_or(0, |phys| phys.get()),
     })?;
-    out.push(&facts.page_tables)?;
+    let (first, pool) = (facts.image.tables, facts.placed.table_pool());
+    out.push(&PageTables {
+        phys_root_high: first.start().get(),
+        phys_root_low: facts.tables.low_root.get(),
+        phys_pool: pool.start().get(),
+        pool_length: pool.len(),
+        pool_used: facts.tables.used * PAGE,
+        table_count: (facts.tables.used + first.len() / PAGE) as u32,
+        reserved: 0,
+    })?;
     for register in facts.registers {
         out.push(register)?;
     }
@@ -240,7 +320,7 @@ fn machine(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteE
             platform::EnableMethod::Unknown => (EnableMethod::UNKNOWN, 0),
         };
         let mut flags = CpuFlags::default();
-        if cpu.affinity() == facts.boot_cpu {
+        if cpu.affinity() == facts.processor.affinity {
             flags |= CpuFlags::BOOT;
         }
         if cpu.is_disabled() {
@@ -255,36 +335,64 @@ fn machine(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteE
             reserved: 0,
         })?;
     }
-    let mut platform = facts.platform;
-    platform.model = out.string(machine.model)?;
-    if let Some(psci) = machine.psci {
-        platform.psci_conduit = match psci.conduit {
-            platform::Conduit::Smc => Conduit::SMC,
-            platform::Conduit::Hvc => Conduit::HVC,
-        };
-        platform.psci_version = match psci.version {
-            platform::PsciVersion::V0_1 => 0x0_0001,
-            platform::PsciVersion::V0_2 => 0x0_0002,
-            platform::PsciVersion::V1_0 => 0x1_0000,
-        };
+    let model = out.string(machine.model)?;
+    out.push(&platform(facts, model))
+}
+
+/// Processor, firmware and ways to end the machine.
+fn platform(facts: &Facts<'_>, model: StringRef) -> Platform {
+    let Facts { entered, processor, machine, .. } = facts;
+    let (psci_conduit, psci_version) = match machine.psci {
+        None => Default::default(),
+        Some(psci) => (
+            match psci.conduit {
+                platform::Conduit::Smc => Conduit::SMC,
+                platform::Conduit::Hvc => Conduit::HVC,
+            },
+            match psci.version {
+                platform::PsciVersion::V0_1 => 0x0_0001,
+                platform::PsciVersion::V0_2 => 0x0_0002,
+                platform::PsciVersion::V1_0 => 0x1_0000,
+            },
+        ),
+    };
+    let semihosting = facts.image.header.boot_flags.contains(BootFlags::SEMIHOSTING);
+    Platform {
+        page_shift: PAGE_SHIFT,
+        entry_exception_level: entered.level as u32,
+        timer_frequency: match processor.timer_frequency {
+            0 => machine.timer_frequency.map_or(0, u64::from),
+            frequency => frequency,
+        },
+        psci_version,
+        psci_conduit,
+        exit: match (semihosting, machine.psci.is_some()) {
+            (true, _) => ExitMethod::SEMIHOSTING,
+            (false, true) => ExitMethod::PSCI,
+            (false, false) => ExitMethod::NONE,
+        },
+        tree_source: facts.tree.source,
+        flags: entered.flags,
+        phys_address_bits: processor.physical_size.bits(),
+        midr: processor.model,
+        model,
+        ..Platform::default()
     }
-    out.push(&platform)
 }
 
 fn files(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteError> {
-    if let Some(tree) = facts.device_tree {
-        let offset = facts.placed.plan().placement().direct_map_offset;
-        out.push(&boot_info::DeviceTree {
-            phys_start: tree.start().get(),
-            virt_start: offset.wrapping_add(tree.start().get()),
-            length: tree.len(),
-        })?;
-    }
+    let tree = facts.tree.range;
+    let offset = facts.placed.plan().placement().direct_map_offset;
+    out.push(&boot_info::DeviceTree {
+        phys_start: tree.start().get(),
+        virt_start: offset.wrapping_add(tree.start().get()),
+        length: tree.len(),
+    })?;
     if !facts.command_line.is_empty() {
         out.command_line(facts.command_line)?;
     }
-    for module in facts.payload.entries().filter(|entry| entry.kind == Kind::MODULE) {
-        let phys = entry_range(facts.image, &module);
+    for module in facts.image.payload.entries().filter(|entry| entry.kind == Kind::MODULE) {
+        let phys = facts.image.range_of(&module);
         let name = out.string(module.name())?;
         out.push(&Module {
             name,
@@ -297,8 +405,7 @@ fn files(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteErr
     if let Some(initrd) = facts.machine.boot.initrd {
         out.push(&Initrd { phys_start: initrd.start().get(), length: initrd.len() })?;
     }
-    if let Some(symbols) = facts.payload.find(Kind::SYMBOLS) {
-        let symbols = entry_range(facts.image, &symbols);
+    if let Some(symbols) = facts.image.range_of_kind(Kind::SYMBOLS) {
         out.push(&Symbols { phys_start: symbols.start().get(), length: symbols.len() })?;
     }
     Ok(())

@@ -11,7 +11,7 @@
 use core::fmt;
 
 use arrayvec::ArrayVec;
-use shared_abi::addr::{PhysAddr, PhysRange};
+use shared_abi::addr::{PageSize, PhysAddr, PhysRange};
 use shared_abi::uart::UartKind;
 
 /// Most memory ranges that a machine can state.
@@ -205,6 +205,13 @@ pub struct Console<'t> {
     pub clock: Option<u32>,
     /// Line settings as stated, such as `115200n8`; may be empty. Firmware has applied them.
     pub options: &'t str,
+}
+
+impl Console<'_> {
+    /// The page of its registers.
+    pub fn pages(&self) -> PhysRange {
+        PhysRange::new(self.base, 1).unwrap_or_default().aligned_outward(PageSize::Size4K)
+    }
 }
 
 /// The interrupt controller's architecture version, for the report.

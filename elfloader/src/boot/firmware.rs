@@ -2,17 +2,17 @@
 
 use elfloader::device_tree;
 use elfloader::entropy::{Entropy, Offered};
-use elfloader::handoff::entry_range;
+use elfloader::handoff::Entered;
+use elfloader::image::Image;
+use elfloader::occupancy::Tree;
 use elfloader::platform::{Conduit, Machine};
-use shared_abi::addr::{PAGE, PageSize, PhysAddr, PhysRange};
+use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
 use shared_abi::boot_info::TreeSource;
 use shared_abi::image::header::LogLevel;
 use shared_abi::image::payload::Kind;
 use shared_abi::rights::Rights;
 use shared_abi::uart::{Uart, UartLayout};
 
-use super::Entered;
-use super::image::Image;
 use crate::error::{BootError, EntryError};
 use crate::machine::log::log;
 use crate::machine::mmio::Mmio;
@@ -20,18 +20,11 @@ use crate::machine::own_image::OwnImage;
 use crate::machine::tables::IdentityMap;
 use crate::machine::{cpu, ending, tables};
 
-/// The tree that the machine was described from.
-pub struct Tree {
-    /// Where it lies, trimmed to its contents.
-    pub range: PhysRange,
-    /// Who put it there.
-    pub source: TreeSource,
-}
-
 /// Describes the machine, wipes the seeds that it was given, and starts its console.
 pub fn describe(
     entered: &Entered,
-    image: &Image,
+    own: &OwnImage,
+    image: &Image<'_>,
     identity: &mut IdentityMap,
     scratch: &'static mut [u8],
     machine: &mut Machine<'static>,
@@ -42,15 +35,15 @@ pub fn describe(
     let range = PhysRange::new(range.start(), survey.extent as u64).unwrap_or(range);
     wipe_seeds(range, &survey);
     trim(range);
-    start_console(machine, &image.own)?;
+    start_console(machine, own)?;
     announce(entered, machine, image);
     Ok(Tree { range, source })
 }
 
 /// What there is to be random with.
-pub fn entropy(machine: &Machine<'_>, image: &Image) -> Entropy {
+pub fn entropy(machine: &Machine<'_>, image: &Image<'_>) -> Entropy {
     Entropy::gather(&Offered {
-        repeatable: image.payload.find(Kind::ENTROPY_SEED).map(|entry| image.payload.bytes(&entry)),
+        repeatable: image.bytes_of_kind(Kind::ENTROPY_SEED),
         kaslr_seed: Some(machine.boot.kaslr_seed).filter(|seed| *seed != 0),
         rng_seed: machine.boot.rng_seed,
         cpu: cpu::random(),
@@ -61,7 +54,7 @@ pub fn entropy(machine: &Machine<'_>, image: &Image) -> Entropy {
 /// The device tree: where x0 points, else where the header page says, else in the image.
 fn find_tree(
     entered: &Entered,
-    image: &Image,
+    image: &Image<'_>,
     identity: &mut IdentityMap,
 ) -> Result<(PhysRange, TreeSource), BootError> {
     let x0 = entered.arguments[0];
@@ -70,7 +63,7 @@ fn find_tree(
             return Ok((tree, source));
         }
     }
-    let packed = image.payload.find(Kind::DEVICE_TREE).map(|entry| entry_range(image.range, &entry));
+    let packed = image.range_of_kind(Kind::DEVICE_TREE);
     let missing = EntryError::NoTree { x0, hint: image.header.phys_tree_hint };
     Ok((packed.ok_or(missing)?, TreeSource::PACKED))
 }
@@ -118,12 +111,6 @@ fn trim(tree: PhysRange) {
     unsafe { ((tree.start().get() + TOTAL_SIZE) as *mut u32).write(size) };
 }
 
-/// The registers' pages.
-pub fn console_registers(machine: &Machine<'_>) -> Option<PhysRange> {
-    let console = machine.console.as_ref()?;
-    PhysRange::new(console.base, 1).map(|first| first.aligned_outward(PageSize::Size4K))
-}
-
 /// Maps the console's registers where the kernel will find them as well, and prints there from here on.
 fn start_console(machine: &Machine<'_>, own: &OwnImage) -> Result<(), BootError> {
     if let Some(psci) = machine.psci {
@@ -132,7 +119,8 @@ fn start_console(machine: &Machine<'_>, own: &OwnImage) -> Result<(), BootError>
             Conduit::Smc => ending::Conduit::Smc,
         });
     }
-    let (Some(console), Some(pages)) = (&machine.console, console_registers(machine)) else { return Ok(()) };
+    let Some(console) = &machine.console else { return Ok(()) };
+    let pages = console.pages();
     let Some(virt) = elfloader::layout::console(pages) else { return Ok(()) };
     tables::map_console(own, virt, pages)?;
     let base = virt.start().get() + (console.base.get() - pages.start().get());
@@ -147,7 +135,7 @@ fn start_console(machine: &Machine<'_>, own: &OwnImage) -> Result<(), BootError>
 }
 
 /// The first lines.
-fn announce(entered: &Entered, machine: &Machine<'_>, image: &Image) {
+fn announce(entered: &Entered, machine: &Machine<'_>, image: &Image<'_>) {
     log().line(LogLevel::Normal).text("handoff: ").text(machine.model).end();
     log()
         .line(LogLevel::Verbose)
@@ -158,14 +146,4 @@ fn announce(entered: &Entered, machine: &Machine<'_>, image: &Image) {
         .text(" + ")
         .hex(image.range.len())
         .end();
-}
-
-/// The command line in force: firmware's if it gives one, else the packed one.
-pub fn command_line<'a>(machine: &Machine<'a>, image: &Image) -> &'a str {
-    if !machine.boot.command_line.is_empty() {
-        return machine.boot.command_line;
-    }
-    let packed = image.payload.find(Kind::COMMAND_LINE);
-    let packed = packed.map(|entry| image.payload.bytes(&entry)).unwrap_or_default();
-    core::str::from_utf8(packed).map_or("", |text| text.trim_end_matches('\0'))
 }

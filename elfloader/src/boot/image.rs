@@ -5,7 +5,7 @@ use shared_abi::image::header::{BootFlags, Header};
 use shared_abi::image::payload::{Kind, PayloadTable};
 use shared_abi::rights::Rights;
 
-use elfloader::handoff::entry_range;
+use elfloader::image::Image;
 
 use crate::error::{BootError, EntryError};
 use crate::machine::log::log;
@@ -13,37 +13,25 @@ use crate::machine::own_image::OwnImage;
 use crate::machine::tables::IdentityMap;
 use crate::machine::{cpu, ending, report};
 
-/// The image, mapped and opened: its table and its end marker are right.
-pub struct Image {
-    /// The loader's own parts of it.
-    pub own: OwnImage,
-    /// All of it, physical.
-    pub range: PhysRange,
-    /// The header page.
-    pub header: Header,
-    /// What it carries.
-    pub payload: PayloadTable<'static>,
-}
-
 /// Opens the image that the loader is part of.
-pub fn open(own: OwnImage, identity: &mut IdentityMap) -> Result<Image, BootError> {
-    let header = read_header(&own, identity)?;
-    let range = image_range(&own, &header)?;
-    map_image(&own, range, identity)?;
+pub fn open(own: &OwnImage, identity: &mut IdentityMap) -> Result<Image<'static>, BootError> {
+    let header = read_header(own, identity)?;
+    let range = image_range(own, &header)?;
+    map_image(own, range, identity)?;
     // SAFETY: nobody writes to the image before the plan is carried out, and what is read of it after that, names
     // and the table's entries, is not what the plan writes to.
     let bytes = unsafe { identity.bytes(range) };
     let payload = PayloadTable::open(bytes, &header, cpu::crc32c())?;
-    if let Some(table) = payload.find(Kind::LOADER_SYMBOLS) {
-        let table = entry_range(range, &table);
+    let image = Image { range, resident: own.resident(), tables: own.tables(), header, payload };
+    if let Some(table) = image.range_of_kind(Kind::LOADER_SYMBOLS) {
         // SAFETY: the identity map has the image until the jump.
         unsafe { report::situation().name_code(table.start().get(), table.len(), 0) };
     }
-    Ok(Image { own, range, header, payload })
+    Ok(image)
 }
 
 /// Compares every entry that has a digest with it.
-pub fn verify(image: &Image) -> Result<(), BootError> {
+pub fn verify(image: &Image<'_>) -> Result<(), BootError> {
     for entry in image.payload.entries() {
         image.payload.verify(&entry, cpu::crc32c())?;
     }

@@ -14,7 +14,7 @@
 //! Emulation has no caches, so what this module does is shown by a model of the lines, not by the boot itself.
 
 use core::arch::asm;
-use core::ops::Range;
+use shared_abi::addr::PhysRange;
 
 use aarch64_cpu::asm::barrier;
 
@@ -25,17 +25,17 @@ fn ctr() -> u64 {
     value
 }
 
-/// Makes executable what was just placed or mapped. `written` are the virtual ranges of code that this CPU
-/// stored itself.
-pub fn make_executable(written: impl Iterator<Item = Range<u64>>) {
+/// Makes executable what was just placed or mapped. `written` is the code that this CPU stored itself,
+/// which the identity map has.
+pub fn make_executable(written: impl Iterator<Item = PhysRange>) {
     let ctr = ctr();
     let coherent_data = ctr >> 28 & 1 != 0; // IDC
     let coherent_instructions = ctr >> 29 & 1 != 0; // DIC
     if !coherent_data {
         let line = 4u64 << (ctr >> 16 & 0xF); // DminLine, in words
         for range in written {
-            let mut address = range.start & !(line - 1);
-            while address < range.end {
+            let mut address = range.start().get() & !(line - 1);
+            while address < range.end() {
                 // SAFETY: cleaning a line by a mapped address changes no value that anyone can read.
                 unsafe { asm!("dc cvau, {}", in(reg) address, options(nostack, preserves_flags)) };
                 address += line;

@@ -3,6 +3,8 @@
 use core::arch::asm;
 
 use aarch64_cpu::registers::*;
+use elfloader::handoff::Processor;
+use shared_abi::addr::PhysAddr;
 use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
 use shared_abi::crc32c::Crc32c;
 
@@ -11,25 +13,20 @@ pub fn physical_size() -> PhysicalSize {
     PhysicalSize::from_id(ID_AA64MMFR0_EL1.get())
 }
 
-/// Affinity fields of MPIDR_EL1.
-pub fn affinity() -> u64 {
-    MPIDR_EL1.get() & 0xFF_00FF_FFFF
-}
-
-/// MIDR_EL1.
-pub fn model() -> u64 {
-    MIDR_EL1.get()
+/// What this CPU says of itself.
+pub fn processor() -> Processor {
+    Processor {
+        affinity: MPIDR_EL1.get() & elfloader::platform::Cpu::AFFINITY_MASK,
+        model: MIDR_EL1.get(),
+        physical_size: physical_size(),
+        timer_frequency: CNTFRQ_EL0.get(),
+    }
 }
 
 /// Whether the CPU has EL2 (ID_AA64PFR0_EL1.EL2).
 pub fn has_el2() -> bool {
     const EL2: u64 = 8;
     ID_AA64PFR0_EL1.get() >> EL2 & 0xF != 0
-}
-
-/// Ticks of the counter in a second; 0 if firmware did not say.
-pub fn timer_frequency() -> u64 {
-    CNTFRQ_EL0.get()
 }
 
 /// Ticks since some start.
@@ -120,7 +117,7 @@ pub fn apply(registers: &EntryRegisters) {
     };
 }
 
-/// TTBR0_EL1, TTBR1_EL1 and VBAR_EL1 as they are now.
-pub fn table_registers() -> [u64; 3] {
-    [TTBR0_EL1.get(), TTBR1_EL1.get(), VBAR_EL1.get()]
+/// TTBR0_EL1 as it will be, TTBR1_EL1 and VBAR_EL1 as they are.
+pub fn table_registers(low_root: PhysAddr) -> [u64; 3] {
+    [low_root.get(), TTBR1_EL1.get(), VBAR_EL1.get()]
 }

@@ -7,17 +7,16 @@
 use core::cell::UnsafeCell;
 use core::fmt;
 
+use elfloader::handoff::LOG_CAPACITY;
 use shared_abi::image::header::LogLevel;
 use shared_abi::uart::Uart;
 
 use super::mmio::Mmio;
 
-/// Bytes of log that are kept; what follows is counted and dropped.
-pub const CAPACITY: usize = 4096;
-
 /// The one log of the one CPU that runs.
 pub struct Log {
-    bytes: [u8; CAPACITY],
+    /// What follows after so many bytes is counted and dropped.
+    bytes: [u8; LOG_CAPACITY],
     length: usize,
     dropped: usize,
     marked: usize,
@@ -32,7 +31,7 @@ struct Single(UnsafeCell<Log>);
 unsafe impl Sync for Single {}
 
 static LOG: Single = Single(UnsafeCell::new(Log {
-    bytes: [0; CAPACITY],
+    bytes: [0; LOG_CAPACITY],
     length: 0,
     dropped: 0,
     marked: 0,
@@ -83,7 +82,7 @@ impl Log {
     /// Says what was written since the mark where there is no console: to the host, if it listens.
     pub fn say_without_console(&mut self) {
         if self.console.is_none() {
-            let end = self.length.min(CAPACITY - 1);
+            let end = self.length.min(LOG_CAPACITY - 1);
             self.bytes[end] = 0;
             super::ending::say_to_host(&self.bytes[self.marked.min(end)..=end]);
         }
@@ -91,7 +90,7 @@ impl Log {
 
     /// Writes words.
     pub fn text(&mut self, text: &str) -> &mut Self {
-        let kept = text.len().min(CAPACITY - self.length);
+        let kept = text.len().min(LOG_CAPACITY - self.length);
         self.bytes[self.length..self.length + kept].copy_from_slice(&text.as_bytes()[..kept]);
         self.length += kept;
         self.dropped += text.len() - kept;

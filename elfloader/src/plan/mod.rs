@@ -36,8 +36,9 @@ pub use placement::{DirectMap, Placement, Policy, Slide};
 pub use tables::TableCount;
 
 use arrayvec::ArrayVec;
-use shared_abi::addr::{PAGE, PageSize, PhysAddr, PhysRange, VirtAddr, VirtRange};
+use shared_abi::addr::{PAGE, PAGE_SHIFT, PageSize, PhysAddr, PhysRange, VirtAddr, VirtRange};
 use shared_abi::contract::DIRECT_MAP_WINDOW;
+use shared_abi::rights::Rights;
 
 use crate::kernel_elf::KernelElf;
 use crate::layout;
@@ -285,6 +286,27 @@ impl<'a> PlacedPlan<'a> {
     /// without overlap. `regions` is the memory map as it shall be at the handoff.
     pub fn mappings<'m>(&'m self, regions: &'m [Region<'m>]) -> impl Iterator<Item = Mapping> + 'm {
         self.plan.mappings(Some(self.base), regions)
+    }
+
+    /// The part of the arena that is for tables, the empty one for TTBR0 included.
+    pub fn table_pool(&self) -> PhysRange {
+        let arena = &self.plan.arena;
+        PhysRange::new(self.at(arena.tables_offset()), arena.table_count() << PAGE_SHIFT).unwrap_or_default()
+    }
+
+    /// Where `BootInfo` is written.
+    pub fn boot_info(&self) -> PhysRange {
+        let arena = &self.plan.arena;
+        PhysRange::new(self.at(arena.boot_info_offset()), arena.boot_info_length()).unwrap_or_default()
+    }
+
+    /// Executable pages that are not in place: what must be made visible to instruction fetches once written.
+    pub fn written_code(&self) -> impl Iterator<Item = PhysRange> {
+        let extents = self.plan.extents().iter();
+        let written = extents.filter(|extent| {
+            extent.rights() == Rights::ReadExecute && !matches!(extent.origin(), Origin::InPlace(_))
+        });
+        written.filter_map(|extent| PhysRange::new(self.phys(extent), extent.virt().len()))
     }
 
     /// What each part of the arena is used for, in no order, none empty. What is left out is free.

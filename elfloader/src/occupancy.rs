@@ -1,0 +1,117 @@
+//! Who has which memory: what lies there when the loader starts, the arena that it takes, what became of both.
+//!
+//! ```text
+//! lay_out ─► site ─► plan ─► take_arena ─► place ─► describe
+//! image,     fixed           one piece of           what is the kernel's, the tables', …
+//! tree,      points          usable memory
+//! initrd
+//! ```
+
+use shared_abi::addr::{PageSize, PhysRange};
+use shared_abi::boot_info::TreeSource;
+use shared_abi::image::payload::Kind;
+use shared_abi::memory::RegionKind;
+
+use crate::handoff;
+use crate::image::Image;
+use crate::kernel_elf::KernelElf;
+use crate::memory_map::{ANYWHERE, MapError, MemoryMap};
+use crate::plan::{LoadPlan, Origin, PlacedPlan, Site};
+use crate::platform::Machine;
+
+/// Regions that the boot itself adds to what the machine has.
+const OWN_REGIONS: usize = 24;
+
+/// The tree that the machine was described from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tree {
+    /// Where it lies, trimmed to its contents.
+    pub range: PhysRange,
+    /// Who put it there.
+    pub source: TreeSource,
+}
+
+/// Fills an empty map: all RAM below `limit`, and what is in it already.
+///
+/// # Errors
+/// Those of [`MemoryMap::lay_out`], [`MemoryMap::claim`] and [`MemoryMap::place_dynamic`].
+pub fn lay_out<'n>(
+    map: &mut MemoryMap<'n>,
+    machine: &Machine<'n>,
+    limit: u64,
+    image: &Image<'_>,
+    tree: &Tree,
+) -> Result<(), MapError<'n>> {
+    map.lay_out(machine, limit)?;
+    map.claim(image.range, RegionKind::LOADER_RECLAIMABLE, "image")?;
+    if tree.source != TreeSource::PACKED {
+        map.claim(tree.range, RegionKind::DEVICE_TREE, "device tree")?;
+    }
+    if let Some(initrd) = machine.boot.initrd {
+        map.claim(initrd, RegionKind::INITRD, "initrd")?;
+    }
+    map.place_dynamic(machine)
+}
+
+/// Where the plan's fixed points are, and how much room it has to make.
+pub fn site(
+    image: &Image<'_>,
+    elf: &KernelElf<'_>,
+    machine: &Machine<'_>,
+    map: &MemoryMap<'_>,
+    command_line: &str,
+) -> Site {
+    let names: usize = map.regions().iter().map(|region| region.name.len() + 1).sum();
+    let regions = map.regions().len() + OWN_REGIONS;
+    // A segment is at most five extents: two shared pages, its own, BSS in its last page and behind.
+    let extents = elf.segments().len() * 5 + 2;
+    let text = names + command_line.len();
+    Site {
+        kernel: image.range_of_kind(Kind::KERNEL).unwrap_or_default().start(),
+        resident: image.resident,
+        stack_size: elf.note().stack_bytes(),
+        boot_info_size: handoff::size_bound(regions, extents, machine.cpus.len(), text) as u64,
+        console: machine.console.as_ref().map(|console| console.pages()),
+    }
+}
+
+/// Takes the memory that the plan asks for.
+///
+/// # Errors
+/// Those of [`MemoryMap::allocate`].
+pub fn take_arena<'n>(map: &mut MemoryMap<'n>, plan: &LoadPlan<'_>) -> Result<PhysRange, MapError<'n>> {
+    let (length, alignment) = (plan.arena().length(), plan.arena().alignment());
+    map.allocate(length, alignment, ANYWHERE, RegionKind::LOADER_RECLAIMABLE, "arena")
+}
+
+/// Says what became of the parts of image and arena: the map's last change.
+///
+/// # Errors
+/// Those of [`MemoryMap::retype`].
+pub fn describe<'n>(
+    map: &mut MemoryMap<'n>,
+    image: &Image<'_>,
+    placed: &PlacedPlan<'_>,
+) -> Result<(), MapError<'n>> {
+    map.retype(image.resident, RegionKind::LOADER_RESIDENT, "loader")?;
+    map.retype(image.tables, RegionKind::PAGE_TABLES, "first tables")?;
+    for entry in image.payload.entries() {
+        let (kind, name) = match entry.kind {
+            Kind::MODULE => (RegionKind::MODULE, "module"),
+            Kind::SYMBOLS => (RegionKind::MODULE, "symbols"),
+            Kind::DEVICE_TREE => (RegionKind::DEVICE_TREE, "packed device tree"),
+            _ => continue,
+        };
+        map.retype(image.range_of(&entry).aligned_outward(PageSize::Size4K), kind, name)?;
+    }
+    for extent in placed.plan().extents() {
+        if let Origin::InPlace(_) = extent.origin() {
+            let pages = PhysRange::new(placed.phys(extent), extent.virt().len()).unwrap_or_default();
+            map.retype(pages, RegionKind::KERNEL, "kernel")?;
+        }
+    }
+    for (range, used) in placed.uses() {
+        map.retype(range, used.kind(), "")?;
+    }
+    Ok(())
+}
