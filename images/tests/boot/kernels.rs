@@ -47,6 +47,21 @@ pub fn all() -> Vec<Behaviour> {
             },
         ));
     }
+    // A CPU that knows nothing but the first version of the architecture, and one with PAN and E0PD.
+    for (cpu, kind) in [("cortex-a53", "Permission"), ("max", "Translation")] {
+        list.push(Behaviour::new(format!("user_spaces_and_the_kernel_are_apart_on_{cpu}"), move || {
+            let ended = boot("separation", &["--cpu", cpu])?.expect_status(0)?;
+            ended
+                .expect_said("is 0xaaaa0000000003e8 in one space and 0xbbbb0000000007d0 in the other")?
+                .expect_said(&format!("6 places of the kernel are out of reach, {kind} faults"))?
+                .expect_said("neither reaches the other's page")?
+                .expect_said("protected, taken, and given anew: each time seen")?
+                .expect_said("without a space the low half is empty")?
+                .expect_said("300 spaces shared 255 ASIDs and kept their words")?
+                .expect_said("302 spaces destroyed, every frame is back")
+                .map(drop)
+        }));
+    }
     for (memory, mib) in MEMORIES {
         for cpu in CPUS {
             list.push(Behaviour::new(format!("the_report_is_right_with_{memory}_and_{cpu}"), move || {

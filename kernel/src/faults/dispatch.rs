@@ -47,6 +47,8 @@ pub enum Interest {
     Address(VirtRange),
     /// Those of this exception class (ESR_EL1.EC), such as 0x15 for `SVC`.
     Class(u8),
+    /// All that interrupted EL0.
+    User,
 }
 
 impl Interest {
@@ -56,6 +58,7 @@ impl Interest {
                 fault.address.and_then(VirtAddr::new).is_some_and(|at| range.contains(at))
             }
             Self::Class(class) => fault.syndrome.is_some_and(|syndrome| syndrome.class() == class),
+            Self::User => fault.from_user,
         }
     }
 }
@@ -141,7 +144,10 @@ impl<'h> Dispatcher<'h> {
             }
             match hook.resolve(fault, frame) {
                 Resolution::NotMine => {}
-                Resolution::Resolved if self.is_repeated(fault) => return Outcome::Report(Reason::Repeated),
+                // A hook that sent execution elsewhere has not let the instruction try again.
+                Resolution::Resolved if frame.return_address == fault.at && self.is_repeated(fault) => {
+                    return Outcome::Report(Reason::Repeated);
+                }
                 Resolution::Resolved => return Outcome::Resume,
                 Resolution::Failed(why) => return Outcome::Report(Reason::Failed(why)),
             }

@@ -43,6 +43,18 @@ const _: () = {
 };
 
 impl FaultFrame {
+    /// All registers 0.
+    pub const ZERO: Self = Self {
+        general: [0; 31],
+        stack_pointer: 0,
+        return_address: 0,
+        saved_state: 0,
+        syndrome: 0,
+        fault_address: 0,
+        vector: 0,
+        reserved: 0,
+    };
+
     /// x29, which frame records hang from (AAPCS64, "The Frame Pointer").
     pub const fn frame_pointer(&self) -> u64 {
         self.general[29]

@@ -339,6 +339,29 @@ fn a_resolution_that_resolves_nothing_does_not_go_on_for_ever() {
 }
 
 #[test]
+fn what_interrupted_user_code_can_be_had_as_a_whole_and_sent_elsewhere_for_ever() {
+    struct Elsewhere;
+    impl FaultHook for Elsewhere {
+        fn resolve(&self, fault: &Fault, frame: &mut FaultFrame) -> Resolution {
+            assert!(fault.from_user);
+            frame.return_address = TEXT;
+            Resolution::Resolved
+        }
+    }
+    let mut dispatcher = Dispatcher::new();
+    dispatcher.add(Interest::User, &Elsewhere);
+    assert_eq!(dispatcher.dispatch(&mut frame()), Outcome::Report(Reason::Unresolved));
+    let mut dispatcher = Dispatcher::new();
+    dispatcher.add(Interest::User, &Elsewhere);
+    for syndrome in [WRITE_TRANSLATION_3 & !(1 << 26), SVC_7] {
+        for _ in 0..2 * dispatch::REPEATS {
+            let mut frame = FaultFrame { saved_state: 0, vector: 8, syndrome, ..frame() };
+            assert_eq!(dispatcher.dispatch(&mut frame), Outcome::Resume);
+        }
+    }
+}
+
+#[test]
 fn there_is_room_for_sixteen_hooks() {
     let hook = Answer::new(Resolution::NotMine);
     let mut dispatcher = Dispatcher::new();

@@ -1,26 +1,38 @@
-//! Frames and tables of the running kernel: the allocator over the direct map, and the heap's pages behind it.
+//! The running kernel's memory: its frames over the direct map, its address space, the heap in its window.
+//!
+//! ```text
+//! heap window │ the heap                                        │ ⅛: Memory::window()         │
+//!             │ Heap ─► KernelPages ─► KernelSpace ─► frames    │ stacks, demand-zero, yours  │
+//! ```
 
 use core::fmt;
 
-use shared_abi::addr::{Frame, PAGE, PageSize, PhysAddr, VirtAddr, VirtRange};
+use shared_abi::addr::{Frame, PAGE_SHIFT, PageSize, PhysAddr, VirtAddr, VirtRange};
 use shared_abi::boot_info::{BootInfo, WindowId};
-use shared_abi::page_table::{PageTable, Table, TableError, TableStore, Translation};
+use shared_abi::page_table::Translation;
 use shared_abi::rights::Rights;
-use shared_abi::vmsa::Attributes;
 
-use super::tlb;
-use crate::frames::{DirectMap, FrameAllocator, FrameError, Order};
+use super::tlb::BareTlb;
+use crate::address_space::{Asids, KernelRoot, KernelSpace, Resources, SpaceError};
+use crate::frames::{DirectMap, FrameAllocator, FrameError};
 use crate::heap::global::GlobalHeap;
 use crate::heap::{Heap, HeapError, HeapPages, Unbacked};
 use crate::lock::Lock;
 use crate::println;
 
-/// The frames and the kernel's own tables.
+/// What edits of this machine's spaces need.
+pub type KernelResources<'a> = Resources<'a, DirectMap, BareTlb>;
+
+/// The frames, the kernel's own space, and what user spaces need.
 pub struct Memory {
     /// All frames of the machine.
     pub frames: FrameAllocator<DirectMap>,
-    tree: PageTable,
-    direct_map_offset: u64,
+    space: KernelSpace,
+    pub(super) asids: Asids,
+    pub(super) tlb: BareTlb,
+    window: VirtRange,
+    /// The empty table that TTBR0 has outside of user spaces.
+    pub(super) empty_root: Frame,
 }
 
 static MEMORY: Lock<Option<Memory>> = Lock::new(None);
@@ -42,6 +54,8 @@ fn report_misuse(error: &HeapError) {
 pub enum StartError {
     /// The memory map is not one that the allocator takes.
     Frames(FrameError),
+    /// What the kernel runs on cannot be pinned.
+    Space(SpaceError),
     /// There is no heap window, or the heap does not take it.
     Heap(Option<HeapError>),
 }
@@ -50,30 +64,51 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Frames(error) => write!(f, "error E{:04}: {error}", error.code()),
+            Self::Space(error) => write!(f, "error E{:04}: {error}", error.code()),
             Self::Heap(Some(error)) => write!(f, "error E{:04}: {error}", error.code()),
             Self::Heap(None) => f.write_str("the handoff announces no heap window"),
         }
     }
 }
 
-/// Starts the frame allocator from the handoff's memory map and `heap` in its window.
+/// Starts the frame allocator from the handoff's memory map, takes the live tables over, and starts `heap` in its
+/// window.
 ///
 /// # Errors
-/// [`StartError`]; the kernel then has neither.
+/// [`StartError`]; the kernel then has no heap.
 pub fn start(info: &BootInfo<'_>, heap: &KernelHeap) -> Result<(), StartError> {
-    let direct_map_offset = info.direct_map().virt_offset;
+    let direct_map = info.direct_map();
     let map = info.memory_map().map(|region| (region.range(), region.kind()));
     // SAFETY: the contract maps all free memory at this offset, read-write, and says that it is the kernel's;
-    // kinds that are reclaimed later are mapped so as well, and their reader is done with them by then.
-    let frames =
-        FrameAllocator::new(map, unsafe { DirectMap::new(direct_map_offset) }).map_err(StartError::Frames)?;
-    let root = PhysAddr::new(info.page_tables().phys_root_high).unwrap_or_default();
-    *MEMORY.lock() = Some(Memory { frames, tree: PageTable::ttbr1(root.frame()), direct_map_offset });
+    // kinds that are reclaimed later are mapped so as well, or made so first, and their reader is done with them.
+    let frames = FrameAllocator::new(map, unsafe { DirectMap::new(direct_map.virt_offset) });
+    let frames = frames.map_err(StartError::Frames)?;
     let window = info.window(WindowId::HEAP).ok_or(StartError::Heap(None))?;
-    heap.with(|heap| heap.start(KernelPages { window })).map_err(|error| StartError::Heap(Some(error)))
+    let tables = info.page_tables();
+    let root = |address| PhysAddr::new(address).unwrap_or_default().frame();
+    // SAFETY: `BootInfo` names the live tables of the contract's format; they lie in RAM, hence in the direct map,
+    // and this is the only place that takes them.
+    let mut space = KernelSpace::new(unsafe { KernelRoot::new(root(tables.phys_root_high)) }, window);
+    for range in [direct_map.range(), info.kernel().range(), info.boot_stack().range()] {
+        space.pin(range).map_err(StartError::Space)?;
+    }
+    let (for_heap, rest) = divide(window).ok_or(StartError::Heap(None))?;
+    let tlb = BareTlb::new(direct_map.virt_offset);
+    let empty_root = root(tables.phys_root_low);
+    *MEMORY.lock() = Some(Memory { frames, space, asids: Asids::new(), tlb, window: rest, empty_root });
+    heap.with(|heap| heap.start(KernelPages { window: for_heap }))
+        .map_err(|error| StartError::Heap(Some(error)))
 }
 
-/// Runs `action` on the memory, locked; `None` before [`start`].
+/// The heap's part of its window, and the last eighth, from a multiple of 2 MiB on.
+fn divide(window: VirtRange) -> Option<(VirtRange, VirtRange)> {
+    let border = (window.end() - window.len() / 8) & !(PageSize::Size2M.bytes() - 1);
+    let heap = VirtRange::from_bounds(window.start().get(), border)?;
+    Some((heap, VirtRange::from_bounds(border, window.end())?))
+}
+
+/// Runs `action` on the memory, locked; `None` before [`start`]. What `action` does must not use the heap, which
+/// takes this lock when it grows.
 pub fn with<T>(action: impl FnOnce(&mut Memory) -> T) -> Option<T> {
     MEMORY.lock().as_mut().map(action)
 }
@@ -84,93 +119,47 @@ pub fn try_with<T>(action: impl FnOnce(&mut Memory) -> T) -> Option<T> {
 }
 
 impl Memory {
-    /// Maps fresh frames, page by page, behind a range of whole pages. Contents are arbitrary, or zero if asked for.
+    /// The kernel's space, and what it takes to edit it.
+    pub fn kernel(&mut self) -> (&mut KernelSpace, KernelResources<'_>) {
+        let Self { frames, space, asids, tlb, .. } = self;
+        (space, Resources { frames, asids, tlb })
+    }
+
+    /// What it takes to edit user spaces.
+    pub fn resources(&mut self) -> KernelResources<'_> {
+        self.kernel().1
+    }
+
+    /// Addresses that are the kernel's and not the heap's: for its stacks, for memory that appears when touched.
+    pub fn window(&self) -> VirtRange {
+        self.window
+    }
+
+    /// Puts zeroed frames, read-write, behind a range of whole pages of the heap window.
     ///
     /// # Errors
-    /// [`TableError`], or `OutOfTables` where there is no frame; nothing is mapped then.
-    pub fn map_fresh(&mut self, range: VirtRange, zeroed: bool) -> Result<(), TableError> {
-        let mut at = range.start();
-        while at.get() < range.end() {
-            if let Err(error) = self.map_one(at, zeroed) {
-                if let Some(done) = VirtRange::from_bounds(range.start().get(), at.get()) {
-                    self.unmap_and_free(done);
-                }
-                return Err(error);
-            }
-            match at.checked_add(PAGE) {
-                Some(next) => at = next,
-                None => break,
-            }
-        }
-        tlb::publish();
-        Ok(())
+    /// [`SpaceError`]; nothing has been changed then.
+    pub fn populate(&mut self, range: VirtRange) -> Result<(), SpaceError> {
+        let (space, mut with) = self.kernel();
+        space.populate(&mut with, range, Rights::ReadWrite, PageSize::Size4K)
     }
 
-    fn map_one(&mut self, at: VirtAddr, zeroed: bool) -> Result<(), TableError> {
-        let frame = if zeroed {
-            self.frames.allocate_zeroed(Order::of(PageSize::Size4K))
-        } else {
-            self.frames.allocate_frame()
-        };
-        let frame = frame.map_err(|_| TableError::OutOfTables { needed: 1, available: 0 })?;
-        let page = VirtRange::new(at, PAGE).unwrap_or(VirtRange::EMPTY);
-        let tree = self.tree;
-        let mapped =
-            tree.map(self, page, frame.start(), Attributes::kernel(Rights::ReadWrite), PageSize::Size4K);
-        if mapped.is_err() {
-            self.give_back(frame);
-        }
-        mapped
-    }
-
-    /// Unmaps a range that [`Self::map_fresh`] mapped and frees its frames once no CPU can reach them.
-    pub fn unmap_and_free(&mut self, range: VirtRange) {
-        let tree = self.tree;
-        let mut at = range.start().get();
-        while at < range.end() {
-            let Some(page) = VirtAddr::new(at).and_then(|start| VirtRange::new(start, PAGE)) else { break };
-            let Ok(translation) = tree.walk(self, page.start()) else { break };
-            let Ok(stale) = tree.unmap(self, page) else { break };
-            stale.retire(self, tlb::forget);
-            self.give_back(translation.leaf_phys().frame());
-            at += PAGE;
-        }
-    }
-
-    fn give_back(&mut self, frame: Frame) {
-        if let Err(error) = self.frames.free_frame(frame) {
-            println!("error E{:04}: {error}", error.code());
-        }
+    /// Takes a range of whole pages back: when this returns, no TLB has them and their frames are free.
+    ///
+    /// # Errors
+    /// [`SpaceError`].
+    pub fn clear(&mut self, range: VirtRange) -> Result<(), SpaceError> {
+        let (space, mut with) = self.kernel();
+        space.clear(&mut with, range)
     }
 
     /// What the kernel's own tables say of an address.
     ///
     /// # Errors
-    /// [`TableError::NotMapped`] with the level at which the walk ends.
-    pub fn walk(&self, address: VirtAddr) -> Result<Translation, TableError> {
-        self.tree.walk(self, address)
-    }
-
-    /// The kernel's own tables.
-    pub fn tree(&self) -> PageTable {
-        self.tree
-    }
-}
-
-impl TableStore for Memory {
-    fn table(&self, table: Frame) -> Option<&Table> {
-        let address = table.start().get().checked_add(self.direct_map_offset)?;
-        // SAFETY: tables are RAM, hence in the direct map, which is at that offset; entries are atomics, which the
-        // hardware may read meanwhile.
-        Some(unsafe { &*(address as *const Table) })
-    }
-
-    fn allocate(&mut self) -> Option<Frame> {
-        self.frames.allocate_zeroed(Order::of(PageSize::Size4K)).ok()
-    }
-
-    fn free(&mut self, table: Frame) {
-        self.give_back(table);
+    /// [`SpaceError`] with the level at which the walk ends.
+    pub fn walk(&mut self, address: VirtAddr) -> Result<Translation, SpaceError> {
+        let (space, mut with) = self.kernel();
+        space.translate(&mut with, address)
     }
 }
 
@@ -180,8 +169,8 @@ pub struct KernelPages {
 }
 
 // SAFETY:
-// 1. The window is the one that the handoff announces for the heap; this kernel puts nothing else there.
-// 2. `map_fresh` maps frames that the allocator has just handed out, as Normal memory, read-write.
+// 1. The window is the heap's part of the one that the handoff announces; this kernel puts nothing else there.
+// 2. `populate` maps frames that the allocator has just handed out, as Normal memory, read-write.
 // 3. It maps all of a range or nothing.
 unsafe impl HeapPages for KernelPages {
     fn window(&self) -> VirtRange {
@@ -189,13 +178,16 @@ unsafe impl HeapPages for KernelPages {
     }
 
     fn map(&mut self, range: VirtRange) -> Result<(), Unbacked> {
-        let free = |memory: &Memory| memory.frames.free_frames() * PAGE;
-        with(|memory| memory.map_fresh(range, false).map_err(|_| Unbacked { free: free(memory) }))
-            .unwrap_or(Err(Unbacked { free: 0 }))
+        with(|memory| {
+            memory.populate(range).map_err(|_| Unbacked { free: memory.frames.free_frames() << PAGE_SHIFT })
+        })
+        .unwrap_or(Err(Unbacked { free: 0 }))
     }
 
     fn unmap(&mut self, range: VirtRange) {
-        with(|memory| memory.unmap_and_free(range));
+        if let Some(Err(error)) = with(|memory| memory.clear(range)) {
+            println!("error E{:04}: {error}", error.code());
+        }
     }
 }
 

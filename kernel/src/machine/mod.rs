@@ -8,4 +8,5 @@ pub mod memory;
 pub mod mmio;
 pub mod tlb;
 pub mod translate;
+pub mod user;
 pub mod vectors;

@@ -1,0 +1,180 @@
+//! EL0: TTBR0 in use, switching between user spaces, and running code there until an exception brings it back.
+//!
+//! ```text
+//! start ─► enter(space) ─► run(registers) ─eret─► EL0 … SVC or fault ─► vectors ─► hook ─► run returns the frame
+//!              ▲                                                                             │
+//!              └──────────── another space, or leave(): TTBR0 is the empty table ◄───────────┘
+//! ```
+//!
+//! Interrupts stay masked at EL0, as everywhere in this kernel. Floating-point registers are not switched: no code
+//! of this kernel touches them, so a kernel with programs that do saves them with the rest.
+
+use core::arch::{asm, global_asm};
+use core::cell::UnsafeCell;
+use core::mem::offset_of;
+
+use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::{ID_AA64MMFR1_EL1, Readable, TCR_EL1, TTBR0_EL1, Writeable};
+use shared_abi::boot_info::BootInfo;
+use shared_abi::contract::registers::TCR_EPD0;
+
+use super::memory::Memory;
+use super::vectors;
+use crate::address_space::{Flush, SpaceError, Tlb, UserSpace};
+use crate::faults::{Fault, FaultFrame, FaultHook, Interest, Resolution};
+
+/// SPSR_EL1 for EL0 with everything masked (Arm ARM C5.2.19).
+const EL0: u64 = 0x3C0;
+
+/// The same for EL1 on its own stack.
+const EL1H: u64 = 0x3C5;
+
+/// PSTATE.PAN: EL1 cannot touch user memory by an ordinary load or store.
+const PAN: u64 = 1 << 22;
+
+/// TCR_EL1.E0PD1: what EL0 tries of the high half faults before any walk.
+const E0PD1: u64 = 1 << 56;
+
+/// What [`run`] leaves behind and what comes back.
+struct Crossing {
+    /// x19 to x30 and SP, as they are when `run_user` returns.
+    kernel: [u64; 13],
+    /// PAN where this CPU has it.
+    pan: u64,
+    /// The registers at the exception.
+    exit: FaultFrame,
+}
+
+struct Single(UnsafeCell<Crossing>);
+
+// SAFETY: one CPU runs, and `run` and the hook take turns.
+unsafe impl Sync for Single {}
+
+static CROSSING: Single =
+    Single(UnsafeCell::new(Crossing { kernel: [0; 13], pan: 0, exit: FaultFrame::ZERO }));
+
+/// Every exception from EL0 ends in [`run`]'s return.
+struct Back;
+
+impl FaultHook for Back {
+    fn resolve(&self, _: &Fault, frame: &mut FaultFrame) -> Resolution {
+        // SAFETY: see `Single`: `run` waits for this.
+        let crossing = unsafe { &mut *CROSSING.0.get() };
+        crossing.exit = *frame;
+        let [saved @ .., stack_pointer] = crossing.kernel;
+        frame.general[19..].copy_from_slice(&saved);
+        frame.stack_pointer = stack_pointer;
+        frame.return_address = frame.link_register();
+        frame.saved_state = EL1H | crossing.pan;
+        Resolution::Resolved
+    }
+}
+
+static BACK: Back = Back;
+
+/// Readies the machine for user spaces: TTBR0 walks on, with the empty table, and what this CPU has to keep EL0
+/// and EL1 apart. The vectors are installed. `false` if there is no room for the hook.
+///
+/// The table is in place before walks are allowed, and as TLBs may keep what TCR_EL1 said (Arm ARM D8.16.2), they
+/// forget it before anything can rely on the new value.
+pub fn start(info: &BootInfo<'_>, memory: &mut Memory) -> bool {
+    let id: u64;
+    // ID_AA64MMFR2_EL1, by its encoding.
+    // SAFETY: reading an identification register changes nothing.
+    unsafe { asm!("mrs {}, S3_0_C0_C7_2", out(reg) id, options(nomem, nostack, preserves_flags)) };
+    let e0pd = if id >> 60 != 0 { E0PD1 } else { 0 };
+    TTBR0_EL1.set(info.page_tables().phys_root_low);
+    barrier::isb(barrier::SY);
+    TCR_EL1.set(TCR_EL1.get() & !TCR_EPD0 | e0pd);
+    barrier::isb(barrier::SY);
+    memory.tlb.invalidate(&Flush::Everything);
+    if ID_AA64MMFR1_EL1.get() >> 20 & 0xF != 0 {
+        // SAFETY: `msr pan, #1`; this kernel reaches user memory by the direct map and by LDTR alone.
+        unsafe { asm!(".inst 0xd500419f", options(nomem, nostack, preserves_flags)) };
+        // SAFETY: see `Single`.
+        unsafe { (*CROSSING.0.get()).pan = PAN };
+    }
+    vectors::add_hook(Interest::User, &BACK)
+}
+
+impl Memory {
+    /// This CPU is in `space` from now on.
+    ///
+    /// # Errors
+    /// Those of [`Asids::activate`](crate::address_space::Asids::activate).
+    pub fn enter(&mut self, space: &mut UserSpace) -> Result<(), SpaceError> {
+        let ttbr0 = self.asids.activate(0, space, &mut self.tlb)?;
+        TTBR0_EL1.set(ttbr0.get());
+        barrier::isb(barrier::SY);
+        Ok(())
+    }
+
+    /// This CPU is in no user space from now on.
+    pub fn leave(&mut self) {
+        TTBR0_EL1.set(self.empty_root.start().get());
+        barrier::isb(barrier::SY);
+        self.asids.deactivate(0);
+    }
+}
+
+/// Runs EL0 code of the space that was entered: `registers` says with which general registers, stack pointer and
+/// return address. The frame of the exception that ended it: an `svc`, or a fault.
+pub fn run(registers: &FaultFrame) -> FaultFrame {
+    let crossing = CROSSING.0.get();
+    // SAFETY: see `Single`. EL0 changes no memory but its own, and `Back` restores what a call preserves.
+    unsafe {
+        let registers = FaultFrame { saved_state: EL0 | (*crossing).pan, ..*registers };
+        run_user(&registers, &raw mut (*crossing).kernel);
+        (*crossing).exit
+    }
+}
+
+unsafe extern "C" {
+    fn run_user(registers: &FaultFrame, kernel: *mut [u64; 13]);
+}
+
+global_asm!(
+    r#"
+    .section .text.run_user, "ax"
+    .global run_user
+    .type   run_user, %function
+run_user:
+    // What a call preserves, for the hook to restore.
+    stp     x19, x20, [x1]
+    stp     x21, x22, [x1, #16]
+    stp     x23, x24, [x1, #32]
+    stp     x25, x26, [x1, #48]
+    stp     x27, x28, [x1, #64]
+    stp     x29, x30, [x1, #80]
+    mov     x2, sp
+    str     x2, [x1, #96]
+    ldp     x2, x3, [x0, #{stack_pointer}]
+    ldr     x4, [x0, #{saved_state}]
+    msr     sp_el0, x2
+    msr     elr_el1, x3
+    msr     spsr_el1, x4
+    ldp     x2, x3, [x0, #16]
+    ldp     x4, x5, [x0, #32]
+    ldp     x6, x7, [x0, #48]
+    ldp     x8, x9, [x0, #64]
+    ldp     x10, x11, [x0, #80]
+    ldp     x12, x13, [x0, #96]
+    ldp     x14, x15, [x0, #112]
+    ldp     x16, x17, [x0, #128]
+    ldp     x18, x19, [x0, #144]
+    ldp     x20, x21, [x0, #160]
+    ldp     x22, x23, [x0, #176]
+    ldp     x24, x25, [x0, #192]
+    ldp     x26, x27, [x0, #208]
+    ldp     x28, x29, [x0, #224]
+    ldr     x30, [x0, #240]
+    ldp     x0, x1, [x0]
+    eret
+    // Nothing is executed behind an exception return, not even in speculation.
+    dsb     nsh
+    isb
+    .size   run_user, . - run_user
+    "#,
+    stack_pointer = const offset_of!(FaultFrame, stack_pointer),
+    saved_state = const offset_of!(FaultFrame, saved_state),
+);
