@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes this machine able to build and boot Handoff, and installs only what is missing.
 #
-#   scripts/setup.sh          what building and booting needs
-#   scripts/setup.sh test     … and what scripts/test.sh needs
-#   scripts/setup.sh bench    … and what scripts/bench.sh needs
+#   scripts/setup.sh            what building and booting needs
+#   scripts/setup.sh machines   … and what some machines of the table need: U-Boot, device trees of other boards
+#   scripts/setup.sh test       … all of that, and what scripts/test.sh needs
+#   scripts/setup.sh bench      … and what scripts/bench.sh needs
 #
 # Leaves its findings in target/handoff-env.sh (CARGO_TARGET_DIR is honoured), to be sourced:
 #
@@ -12,6 +13,7 @@
 #   HANDOFF_TARGET       the stages' target triple
 #   HANDOFF_TARGET_DIR   where the stages are built: two compilers in one folder would undo each other's work
 #   HANDOFF_QEMU         the emulator; set it beforehand to choose another
+#   HANDOFF_TREES        the folder of the boards' device trees; set it beforehand to choose another
 #   CARGO_TARGET_…       sysroot and linker, where the compiler does not bring the target's own
 #
 # The target's `core` and `alloc` come from the first of these that can give them:
@@ -34,6 +36,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/handoff
 target_dir=${CARGO_TARGET_DIR:-target}
 [[ $target_dir == /* ]] || target_dir=$root/$target_dir
 log=$target_dir/setup.log
+trees=${HANDOFF_TREES:-$cache/trees}
 
 # What follows must see the compilers as they are, not as the caller's shell bends them.
 unset RUSTC RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET CARGO_BUILD_RUSTFLAGS
@@ -234,6 +237,42 @@ build_sysroot() {
     trap - EXIT
 }
 
+# ---- the boards' device trees ----------------------------------------------------------------------------------------
+
+# Debian's arm64 kernel package has them. It is downloaded and unpacked, not installed: apt works in a folder of its own,
+# as any user, and the system's architectures stay as they are. Complete or absent, like the sysroot.
+fetch_trees() {
+    local work package options
+    [ ! -d "$trees" ] || return 0
+    if [ "$trees" != "$cache/trees" ]; then
+        say "HANDOFF_TREES=$trees is no folder: unset or change it"
+        return 1
+    fi
+    if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+        say "no device trees for raspi3b and xlnx-zcu102: they come from Debian's kernel package, and there is no apt-get"
+        return 1
+    fi
+    mkdir -p "$cache"
+    work=$(mktemp -d "$cache/fetching.XXXXXX")
+    # shellcheck disable=SC2064 # the folder's name is wanted as it is now
+    trap "rm -rf '$work'" EXIT
+    mkdir -p "$work/lists/partial" "$work/archives/partial"
+    options=(-q -oAPT::Architecture=arm64 -oAPT::Architectures=arm64 -oAPT::Sandbox::User=
+        -oDir::State::lists="$work/lists" -oDir::State::status=/dev/null -oDir::Cache="$work"
+        -oAcquire::Languages=none -oAcquire::Retries=1 -oAcquire::http::Timeout=20)
+    say "fetching the boards' device trees from Debian's arm64 kernel package, once (60 MB)"
+    (cd "$work" && logged apt-get "${options[@]}" update &&
+        package=$(apt-cache "${options[@]}" depends linux-image-arm64 |
+            sed -n 's/^ *Depends: \(linux-image-[0-9][^:]*\).*/\1/p') &&
+        logged apt-get "${options[@]}" download "$package" &&
+        mkdir kernel && dpkg-deb --fsys-tarfile linux-image-*.deb | tar -x -C kernel --wildcards '*.dtb' &&
+        mv kernel/usr/lib/linux-image-* trees) ||
+        say "they could not be fetched: raspi3b and xlnx-zcu102 stay without a device tree"
+    mv -T "$work/trees" "$trees" 2>/dev/null || [ -e "$trees" ] || return 1
+    rm -rf "$work"
+    trap - EXIT
+}
+
 # ---- the groups ------------------------------------------------------------------------------------------------------
 
 # Lists the packages for what the findings lack.
@@ -254,6 +293,10 @@ list_missing() {
     [ -e /etc/ssl/certs/ca-certificates.crt ] || [ ! -e /etc/debian_version ] ||
         need ca-certificates : "cargo fetches crates over https"
     case $group in
+        machines | test)
+            [ -e "${HANDOFF_U_BOOT:-/usr/lib/u-boot/qemu_arm64/u-boot.bin}" ] || [ ! -e /etc/debian_version ] ||
+                need u-boot-qemu : "the firmware of virt-u-boot"
+            ;;&
         test) list_missing_for_test ;;
         bench) command -v valgrind >/dev/null || need valgrind : "counts instructions on the host" ;;
     esac
@@ -306,6 +349,7 @@ write_environment() {
         printf 'export HANDOFF_TARGET=%q\n' "$TARGET"
         printf 'export HANDOFF_TARGET_DIR=%q\n' "$target_dir/bare"
         printf 'export HANDOFF_QEMU=%q\n' "$qemu"
+        printf 'export HANDOFF_TREES=%q\n' "$trees"
         if [ -n "$target_sysroot" ]; then
             printf 'export %s_RUSTFLAGS=%q\n' "$flags" "--sysroot $target_sysroot"
         else
@@ -322,12 +366,12 @@ write_environment() {
 
 group=${1:-run}
 case $group in
-    run | test | bench) ;;
+    run | machines | test | bench) ;;
     -h | --help)
         sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}"
         exit 0
         ;;
-    *) refuse "unknown group '$group': use run, test or bench" ;;
+    *) refuse "unknown group '$group': use run, machines, test or bench" ;;
 esac
 
 find_rust
@@ -354,3 +398,8 @@ fi
 [ "$target_from" = ready ] || build_sysroot
 [ "$group" != test ] || add_rustup_components
 write_environment
+case $group in
+    machines) fetch_trees || exit 2 ;;
+    # The tests of those machines are skipped without them.
+    test) fetch_trees || true ;;
+esac

@@ -80,11 +80,11 @@ debian() {
     mkdir "$machine/archive"
 }
 
-# setup STATUS [GROUP]: runs it, and expects that exit status.
+# setup STATUS [GROUP]: runs it, and expects that exit status. Any file does for U-Boot.
 setup() {
     local status=0
     (cd / && env -i HOME="$machine/home" PATH="$machine/bin:$work/base" HANDOFF_RUSTUP_SECONDS=1 \
-        "$machine/repository/scripts/setup.sh" "${@:2}") >"$machine/said" 2>&1 </dev/null || status=$?
+        HANDOFF_U_BOOT="$machine/bin/cc" "$machine/repository/scripts/setup.sh" "${@:2}") >"$machine/said" 2>&1 </dev/null || status=$?
     [ "$status" = "$1" ] || fail "exit status $status, not $1"
 }
 
@@ -244,6 +244,46 @@ setup 0
 silent
 setup 0 test
 grep -q shellcheck "$machine/installed" || fail "installed $(cat "$machine/installed" 2>/dev/null)"
+passed
+
+# An archive whose arm64 kernel package is a stand-in with one tree; downloading is counted.
+archive_of_trees() {
+    program apt-get "case \" \$* \" in
+        *' install '*) exit 0 ;;
+        *' download linux-image-9-arm64 '*) [ ! -e $machine/unreachable ] || exit 100
+            echo >>$machine/downloads; touch linux-image-9-arm64.deb ;;
+    esac"
+    program apt-cache "case \" \$* \" in
+        *APT::Architecture=arm64*' depends linux-image-arm64 '*) echo '  Depends: linux-image-9-arm64' ;;
+    esac"
+    mkdir -p "$machine/kernel/usr/lib/linux-image-9-arm64/broadcom"
+    touch "$machine/kernel/usr/lib/linux-image-9-arm64/broadcom/pi.dtb" "$machine/kernel/usr/lib/vmlinuz"
+    program dpkg-deb "[ -e linux-image-9-arm64.deb ] && tar -c -C $machine/kernel ."
+}
+
+machine "the boards' trees are fetched once"
+rust 1.90.0 && has_target && linker && qemu 7.2.22 && archive_of_trees
+setup 0 machines
+trees=$machine/home/.cache/handoff/trees
+exports HANDOFF_TREES "$trees"
+[ -e "$trees/broadcom/pi.dtb" ] || fail "no tree in $trees"
+[ "$(ls "$machine/home/.cache/handoff")" = trees ] || fail "left $(ls "$machine/home/.cache/handoff")"
+setup 0 machines
+silent
+[ "$(wc -l <"$machine/downloads")" = 1 ] || fail "downloaded again"
+passed
+
+machine "trees that cannot be fetched are said, and no more than skip tests"
+rust 1.90.0 && has_target && linker && qemu 7.2.22 && archive_of_trees
+touch "$machine/unreachable"
+setup 2 machines
+says "raspi3b and xlnx-zcu102 stay without a device tree"
+[ -z "$(ls "$machine/home/.cache/handoff")" ] || fail "left $(ls "$machine/home/.cache/handoff")"
+setup 0 test
+says "raspi3b and xlnx-zcu102 stay without a device tree"
+rm "$machine/bin/apt-get"
+setup 2 machines
+says "there is no apt-get"
 passed
 
 machine "an unknown group"

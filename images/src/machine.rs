@@ -27,7 +27,7 @@ pub enum WayIn {
 pub struct ElfPlace {
     /// Physical address of the image's first byte, 2 MiB aligned.
     pub base: u64,
-    /// Physical address of the device tree.
+    /// Physical address of the device tree; 0 if it leaves none, so that one must be packed.
     pub tree: u64,
 }
 
@@ -107,7 +107,8 @@ const RASPI3B: Machine = Machine {
     memory_fixed: true,
     cpus: Cpus { default: 4, least: 4, most: 4 },
     tree: Tree::Debian("broadcom/bcm2837-rpi-3-b.dtb"),
-    elf: Some(ElfPlace { base: 0x20_0000, tree: 0x0800_0000 }),
+    // For an ELF file QEMU leaves no tree at an address that can be told from none.
+    elf: Some(ElfPlace { base: 0x20_0000, tree: 0 }),
     serial: 1,
     ..VIRT
 };
@@ -137,7 +138,13 @@ pub const MACHINES: &[Machine] = &[
     },
     Machine {
         name: "virt-secure",
-        about: "virt with EL3 and EL2, entered at EL2, a disabled memory node",
+        about: "virt with EL3, entered at EL1, a disabled memory node",
+        qemu: "virt,secure=on",
+        ..VIRT
+    },
+    Machine {
+        name: "virt-secure-el2",
+        about: "virt with EL3 and EL2, entered at EL2",
         qemu: "virt,secure=on,virtualization=on",
         ..VIRT
     },

@@ -25,6 +25,9 @@ fn kmain(info: BootInfo<'static>) -> ! {
     }
     say!("physical address 0 would be at {:#018x}", map.virt_offset);
     say!("{} CPU(s), command line \"{}\"", info.cpus().count(), info.command_line());
+    if let Some(initrd) = info.initrd() {
+        say!("initrd of {} bytes at {}", initrd.length, initrd.phys());
+    }
     for module in info.modules() {
         say!("module {} at {}", info.string(module.name), module.phys());
     }

@@ -63,9 +63,10 @@ fn find_tree(
             return Ok((tree, source));
         }
     }
-    let packed = image.range_of_kind(Kind::DEVICE_TREE);
     let missing = EntryError::NoTree { x0, hint: image.header.phys_tree_hint };
-    Ok((packed.ok_or(missing)?, TreeSource::PACKED))
+    let packed = image.payload.find(Kind::DEVICE_TREE).ok_or(missing)?;
+    image.payload.verify(&packed, cpu::crc32c())?;
+    Ok((image.range_of(&packed), TreeSource::PACKED))
 }
 
 /// The tree at `address`, mapped as far as its header says; `None` if none can be there.

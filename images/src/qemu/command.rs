@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Outcome};
-use crate::machine::{Machine, Tree, WayIn};
+use crate::machine::{Machine, WayIn};
+use crate::qemu::supply::Supply;
 use crate::size::Size;
 
 /// RAM from this size on is reserved by use, not at once.
@@ -11,37 +12,37 @@ const SPARSE_FROM: Size = Size::mib(16 << 10);
 
 /// Everything that decides how QEMU is started.
 #[derive(Clone, Debug)]
-pub struct Boot<'a> {
+pub struct Boot {
     /// The machine.
     pub machine: &'static Machine,
     /// The way in: the machine's own or another.
     pub way_in: WayIn,
     /// CPU model, where the machine has a choice.
-    pub cpu: Option<&'a str>,
+    pub cpu: Option<String>,
     /// RAM.
     pub memory: Size,
     /// CPUs.
     pub cpus: u32,
     /// The file that holds the image, in the form that the way in wants.
-    pub image: &'a Path,
+    pub image: PathBuf,
     /// Handed over by the machine.
-    pub initrd: Option<&'a Path>,
+    pub initrd: Option<PathBuf>,
     /// Handed over by the machine.
-    pub append: Option<&'a str>,
-    /// Whether the image holds a device tree, so that the machine need not have one.
-    pub tree_packed: bool,
+    pub append: Option<String>,
+    /// What the machine needs beside QEMU.
+    pub supply: Supply,
     /// Whether a person's terminal is on standard input.
     pub interactive: bool,
     /// The user's own arguments, last.
-    pub more: &'a [String],
+    pub more: Vec<String>,
 }
 
-impl Boot<'_> {
+impl Boot {
     /// QEMU's arguments.
     pub fn arguments(&self) -> Outcome<Vec<String>> {
         let mut list = Arguments(Vec::new());
         list.pair("-machine", self.machine.qemu);
-        if let Some(model) = self.cpu {
+        if let Some(model) = &self.cpu {
             list.pair("-cpu", model);
         }
         list.pair("-smp", self.cpus.to_string());
@@ -50,6 +51,9 @@ impl Boot<'_> {
         if self.machine.qemu.starts_with("virt") {
             // Its network card would search for an option ROM, which minimal installations lack.
             list.pair("-nic", "none");
+        } else {
+            // A board's sound would look for the host's.
+            list.pair("-audiodev", "none,id=silence");
         }
         list.pair("-semihosting-config", "enable=on,target=native");
         self.console_arguments(&mut list);
@@ -99,41 +103,38 @@ impl Boot<'_> {
     }
 
     fn way_in_arguments(&self, list: &mut Arguments) -> Outcome<()> {
-        let image = plain(self.image)?;
+        let image = plain(&self.image)?;
         match self.way_in {
             WayIn::Image | WayIn::Elf => {
                 list.pair("-kernel", image);
-                if let Some(initrd) = self.initrd {
-                    list.pair("-initrd", plain(initrd)?);
-                }
-                if let Some(line) = self.append {
+                if let Some(line) = &self.append {
                     list.pair("-append", line);
                 }
             }
-            WayIn::Device { base } => {
-                if self.initrd.is_some() {
-                    let name = self.machine.name;
-                    return Err(Failure::new(format!(
-                        "{name} has nobody to hand an initrd over: leave out --initrd"
-                    )));
-                }
-                list.pair(
-                    "-device",
-                    format!("loader,file={},addr={base:#x},force-raw=on,cpu-num=0", escape(&image)),
-                );
-            }
+            WayIn::Device { base } => list.pair(
+                "-device",
+                format!("loader,file={},addr={base:#x},force-raw=on,cpu-num=0", escape(&image)),
+            ),
             WayIn::UBoot => {
-                list.pair("-bios", plain(&u_boot()?)?);
+                let firmware = self.supply.u_boot.as_deref();
+                list.pair("-bios", plain(firmware.ok_or_else(|| Failure::new("there is no U-Boot"))?)?);
                 list.pair("-drive", format!("file={},format=raw,if=none,id=disk", escape(&image)));
                 list.pair("-device", "virtio-blk-device,drive=disk");
             }
         }
-        if let Tree::Debian(path) = self.machine.tree {
-            match debian_tree(self.machine, path) {
-                Ok(file) => list.pair("-dtb", plain(&file)?),
-                Err(_) if self.tree_packed => {}
-                Err(failure) => return Err(failure),
+        match (self.way_in, &self.initrd) {
+            (WayIn::Image, Some(initrd)) => list.pair("-initrd", plain(initrd)?),
+            // In the disk already, or nothing to hand over.
+            (WayIn::UBoot, _) | (_, None) => {}
+            (WayIn::Elf | WayIn::Device { .. }, Some(_)) => {
+                let name = self.machine.name;
+                return Err(Failure::new(format!(
+                    "{name} has nobody to hand an initrd over: leave out --initrd, or pack a module"
+                )));
             }
+        }
+        if let Some(tree) = &self.supply.tree {
+            list.pair("-dtb", plain(tree)?);
         }
         Ok(())
     }
@@ -158,51 +159,27 @@ fn escape(value: &str) -> String {
     value.replace(',', ",,")
 }
 
-fn u_boot() -> Outcome<PathBuf> {
-    let set = std::env::var_os("HANDOFF_U_BOOT").map(PathBuf::from);
-    let path = set.unwrap_or_else(|| "/usr/lib/u-boot/qemu_arm64/u-boot.bin".into());
-    match path.is_file() {
-        true => Ok(path),
-        false => Err(Failure::new(format!(
-            "{} is not there: install u-boot-qemu (Debian), or set HANDOFF_U_BOOT to U-Boot for QEMU's 64-bit virt",
-            path.display()
-        ))),
-    }
-}
-
-fn debian_tree(machine: &Machine, path: &str) -> Outcome<PathBuf> {
-    let folders = std::env::var_os("HANDOFF_TREES").map(PathBuf::from);
-    let found = folders.map(|folder| folder.join(path)).filter(|file| file.is_file());
-    found.ok_or_else(|| {
-        Failure::new(format!(
-            "{} needs the device tree {path} of Debian's arm64 kernel package: give it with --dtb FILE, \
-             or set HANDOFF_TREES to the folder that holds {path}",
-            machine.name
-        ))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn boot(machine: &'static Machine) -> Boot<'static> {
+    fn boot(machine: &'static Machine) -> Boot {
         Boot {
             machine,
             way_in: machine.way_in,
-            cpu: machine.cpu,
+            cpu: machine.cpu.map(str::to_owned),
             memory: machine.memory,
             cpus: machine.cpus.default,
-            image: Path::new("a,b.img"),
+            image: "a,b.img".into(),
             initrd: None,
             append: None,
-            tree_packed: false,
+            supply: Supply::default(),
             interactive: false,
-            more: &[],
+            more: Vec::new(),
         }
     }
 
-    fn line(boot: &Boot<'_>) -> String {
+    fn line(boot: &Boot) -> String {
         boot.arguments().unwrap().join(" ")
     }
 
@@ -218,16 +195,15 @@ mod tests {
 
     #[test]
     fn the_user_s_arguments_come_last_and_what_the_machine_hands_over_is_passed() {
-        let more = ["-d".to_owned(), "int".to_owned()];
         let boot = Boot {
-            initrd: Some(Path::new("-rd")),
-            append: Some("a b"),
+            initrd: Some("-rd".into()),
+            append: Some("a b".into()),
             interactive: true,
-            more: &more,
+            more: vec!["-d".into(), "int".into()],
             ..boot(Machine::DEFAULT)
         };
         let line = line(&boot);
-        assert!(line.ends_with("-kernel a,b.img -initrd ./-rd -append a b -d int"), "{line}");
+        assert!(line.ends_with("-kernel a,b.img -append a b -initrd ./-rd -d int"), "{line}");
         assert!(line.contains("mux=on,signal=on -mon chardev=console"), "{line}");
     }
 
@@ -253,8 +229,22 @@ mod tests {
 
     #[test]
     fn an_initrd_that_nobody_hands_over_is_a_mistake() {
-        let odd = Machine::find("virt-odd").unwrap();
-        let error = Boot { initrd: Some(Path::new("rd")), ..boot(odd) }.arguments().unwrap_err();
-        assert!(error.to_string().contains("leave out --initrd"), "{error}");
+        for name in ["virt-odd", "virt-elf"] {
+            let machine = Machine::find(name).unwrap();
+            let error = Boot { initrd: Some("rd".into()), ..boot(machine) }.arguments().unwrap_err();
+            assert!(error.to_string().contains("leave out --initrd"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_was_found_for_the_machine_is_given_to_qemu() {
+        let supply = Supply { tree: Some("pi.dtb".into()), u_boot: Some("u-boot.bin".into()) };
+        let pi = line(&Boot { supply: supply.clone(), ..boot(Machine::find("raspi3b").unwrap()) });
+        assert!(pi.contains("-audiodev none,id=silence") && pi.ends_with("-dtb pi.dtb"), "{pi}");
+        let u_boot = Machine::find("virt-u-boot").unwrap();
+        let supply = Supply { tree: None, ..supply };
+        let line = line(&Boot { supply, ..boot(u_boot) });
+        assert!(line.contains("-bios u-boot.bin -drive file=a,,b.img,"), "{line}");
+        assert!(boot(u_boot).arguments().is_err());
     }
 }

@@ -1,9 +1,10 @@
 //! QEMU: the machine that a boot runs on.
 //!
-//! [`command`] decides the arguments, [`child`] runs the process and ends it, [`console`] reads what it says, [`version`] says what to do when it is
-//! missing or too old.
+//! [`command`] decides the arguments, [`supply`] finds what a machine needs beside QEMU, [`child`] runs the process and
+//! ends it, [`console`] reads what it says, [`version`] says what to do when it is missing or too old.
 
 pub mod child;
 pub mod command;
 pub mod console;
+pub mod supply;
 pub mod version;

@@ -30,6 +30,12 @@ pub fn build(workspace: &Workspace, flags: &Build) -> Outcome<u8> {
             })?),
         };
     let tree_hint = place.map_or(0, |place| place.tree);
+    if place.is_some() && tree_hint == 0 && recipe.device_tree.is_none() {
+        let name = recipe.machine.name;
+        return Err(Failure::new(format!(
+            "{name} leaves an ELF form no device tree: pack one with --dtb FILE"
+        )));
+    }
     let prepared = prepare(workspace, &recipe, Purpose { tree_hint, ..Purpose::default() })?;
     let packed = &prepared.packed;
     let bytes = match place {

@@ -5,7 +5,7 @@ mod build;
 mod check;
 mod inspect;
 mod prepare;
-mod ready;
+pub mod ready;
 mod run;
 
 use std::io::Write;

@@ -1,14 +1,16 @@
 //! From the flags of a verb that starts a machine to QEMU's program, arguments and the image's file.
 
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use shared_abi::image::BootFlags;
 
 use crate::cli::{On, What};
 use crate::elf_form;
-use crate::failure::{Outcome, read, write_atomically};
+use crate::failure::{Failure, Outcome, read, write_atomically};
 use crate::machine::WayIn;
-use crate::qemu::command;
+use crate::qemu::command::Boot;
+use crate::qemu::supply::Supply;
 use crate::qemu::version::{self, Asked};
 use crate::recipe::{KernelSource, Recipe};
 use crate::scratch::Scratch;
@@ -60,28 +62,37 @@ impl Ready {
         };
         wish.on.apply(&mut recipe)?;
         let way_in = wish.on.way_in(&recipe)?;
-        let (memory, cpus) = (recipe.machine.memory(recipe.memory)?, recipe.machine.cpus(recipe.cpus)?);
         let append = hand_over(wish.on.append.as_deref(), way_in, &mut recipe);
         let scratch = Scratch::new()?;
-        let (path, image) = match wish.image {
-            // Booted as it is, whatever it is: only that it is there is ours to say.
-            Some(path) => (path.clone(), read(path)?),
-            None => pack(workspace, &recipe, way_in, append.as_deref(), wish.port, &scratch)?,
-        };
-        let arguments = command::Boot {
+        let supply = Supply::find(workspace, recipe.machine, way_in, recipe.device_tree.is_some())?;
+        let mut boot = Boot {
             machine: recipe.machine,
             way_in,
-            cpu: recipe.machine.cpu(recipe.cpu.as_deref())?,
-            memory,
-            cpus,
-            image: &path,
-            initrd: recipe.initrd.as_deref(),
-            append: append.as_deref(),
-            tree_packed: recipe.device_tree.is_some(),
+            cpu: recipe.machine.cpu(recipe.cpu.as_deref())?.map(str::to_owned),
+            memory: recipe.machine.memory(recipe.memory)?,
+            cpus: recipe.machine.cpus(recipe.cpus)?,
+            image: scratch.file("image"),
+            initrd: recipe.initrd.clone(),
+            append,
+            supply,
             interactive: wish.interactive,
-            more: wish.more,
-        }
-        .arguments()?;
+            more: wish.more.to_vec(),
+        };
+        let image = match wish.image {
+            // Booted as it is, whatever it is: only that it is there is ours to say.
+            Some(path) => {
+                boot.image = path.clone();
+                read(path)?
+            }
+            None => {
+                if way_in == WayIn::Elf && boot.supply.tree.is_some() {
+                    recipe.device_tree = Some(handed_over_tree(&program, &boot, &scratch)?);
+                    boot.supply.tree = None;
+                }
+                pack(workspace, &recipe, &boot, wish.port, &scratch)?
+            }
+        };
+        let arguments = boot.arguments()?;
         Ok(Self { program, arguments, image, recipe, scratch, asked: Some(asked) })
     }
 
@@ -116,17 +127,36 @@ fn hand_over(line: Option<&str>, way_in: WayIn, recipe: &mut Recipe) -> Option<S
     Some(line.to_owned())
 }
 
+/// A board's tree as QEMU would hand it over to the `Image` form, for an ELF form that is handed none: with the RAM
+/// that the machine has, and the command line.
+fn handed_over_tree(program: &str, boot: &Boot, scratch: &Scratch) -> Outcome<PathBuf> {
+    let tree = scratch.file("tree");
+    // QEMU wants a kernel, and leaves before it runs: any file serves.
+    let image = boot.supply.tree.clone().unwrap_or_default();
+    let arguments = Boot { way_in: WayIn::Image, image, ..boot.clone() }.arguments()?;
+    let dump = format!("dumpdtb={}", tree.display());
+    let output =
+        Command::new(program).args(arguments).args(["-machine", &dump]).stdin(Stdio::null()).output();
+    match output {
+        Ok(output) if tree.is_file() && output.status.success() => Ok(tree),
+        Ok(output) => {
+            let words = String::from_utf8_lossy(&output.stderr);
+            Err(Failure::new(format!("{program} did not write the machine's device tree: {}", words.trim())))
+        }
+        Err(error) => Err(Failure::new(format!("cannot start {program}: {error}"))),
+    }
+}
+
 /// Packs the image and writes the file that QEMU boots, in the form that the way in wants.
 fn pack(
     workspace: &Workspace,
     recipe: &Recipe,
-    way_in: WayIn,
-    append: Option<&str>,
+    boot: &Boot,
     port: Option<u16>,
     scratch: &Scratch,
-) -> Outcome<(PathBuf, Vec<u8>)> {
+) -> Outcome<Vec<u8>> {
     let place = recipe.machine.elf;
-    let tree_hint = match way_in {
+    let tree_hint = match boot.way_in {
         WayIn::Elf | WayIn::Device { .. } => place.map_or(0, |place| place.tree),
         WayIn::Image | WayIn::UBoot => 0,
     };
@@ -135,15 +165,17 @@ fn pack(
         let script = prepared.script(&prepared.loader, &prepared.kernel, Some(port))?;
         write_atomically(&scratch.file("gdb"), script.as_bytes())?;
     }
-    let packed = prepared.packed;
-    let path = scratch.file("image");
-    match (way_in, place) {
-        (WayIn::Elf, Some(place)) => write_atomically(&path, &elf_form::wrap(&packed.bytes, place.base))?,
+    let packed = prepared.packed.bytes;
+    match (boot.way_in, place) {
+        (WayIn::Elf, Some(place)) => write_atomically(&boot.image, &elf_form::wrap(&packed, place.base))?,
         (WayIn::UBoot, _) => {
-            let initrd = recipe.initrd.as_deref().map(read).transpose()?;
-            write_atomically(&path, &u_boot::disk(&packed.bytes, initrd.as_deref(), append)?)?;
+            let initrd = boot.initrd.as_deref().map(read).transpose()?;
+            write_atomically(
+                &boot.image,
+                &u_boot::disk(&packed, initrd.as_deref(), boot.append.as_deref())?,
+            )?;
         }
-        _ => write_atomically(&path, &packed.bytes)?,
+        _ => write_atomically(&boot.image, &packed)?,
     }
-    Ok((path, packed.bytes))
+    Ok(packed)
 }

@@ -1,26 +1,7 @@
-//! Kernels that boot and say what they were handed, on machines of several kinds.
-
-use libtest_mimic::Failed;
+//! Kernels that boot behind the same loader, one behaviour each.
 
 use crate::Behaviour;
-use crate::handoff::{Ended, boot, number};
-
-/// RAM, and what a report of it says.
-const MEMORIES: [(&str, u64); 3] = [("128M", 128), ("1G", 1024), ("8G", 8192)];
-
-const CPUS: [&str; 3] = ["cortex-a53", "cortex-a72", "max"];
-
-/// Machines besides the default that need nothing but QEMU itself.
-const MACHINES: [&str; 8] = [
-    "virt-gic3",
-    "virt-el2",
-    "virt-secure",
-    "virt-secure-elf",
-    "virt-elf",
-    "virt-odd",
-    "virt-numa",
-    "xlnx-versal-virt",
-];
+use crate::handoff::boot;
 
 pub fn all() -> Vec<Behaviour> {
     let mut list = vec![
@@ -62,40 +43,5 @@ pub fn all() -> Vec<Behaviour> {
                 .map(drop)
         }));
     }
-    for (memory, mib) in MEMORIES {
-        for cpu in CPUS {
-            list.push(Behaviour::new(format!("the_report_is_right_with_{memory}_and_{cpu}"), move || {
-                report(boot("default", &["--memory", memory, "--cpu", cpu])?, mib)
-            }));
-        }
-    }
-    for cpu in CPUS {
-        list.push(Behaviour::new(format!("the_contract_holds_on_{cpu}"), move || {
-            contract(boot("contract", &["--cpu", cpu])?)
-        }));
-    }
-    for machine in MACHINES {
-        list.push(Behaviour::new(format!("the_contract_holds_on_{machine}"), move || {
-            contract(boot("contract", &["--machine", machine])?)
-        }));
-    }
     list
-}
-
-fn contract(ended: Ended) -> Result<(), Failed> {
-    let ended = ended.expect_status(0)?.expect_said(" lines hold, 0 do not")?;
-    let lines = number(ended.after("contract: ")?).unwrap_or_default();
-    ended.expect(lines > 700, "the kernel checked fewer lines than it has").map(drop)
-}
-
-fn report(ended: Ended, mib: u64) -> Result<(), Failed> {
-    let ended = ended.expect_status(0)?.expect_said("verdict: good")?;
-    let ram = number(ended.after("RAM")?);
-    let ended = ended.expect(ram == Some(mib), "the RAM is not what QEMU was given")?;
-    let frames = ended.after("frames")?;
-    let free = number(frames).unwrap_or_default();
-    let total = frames.split_once("of").and_then(|(_, total)| number(total)).unwrap_or_default();
-    let ended = ended.expect(total == mib << 8, "the frames are not all of RAM")?;
-    // 128 MiB are 32,768 frames, of which more than 31,000 are to be free.
-    ended.expect(free < total && total - free < 1768, "too few or too many frames are free").map(drop)
 }

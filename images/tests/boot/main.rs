@@ -10,6 +10,7 @@ mod entry_states;
 mod faults;
 mod handoff;
 mod kernels;
+mod machines;
 mod refusals;
 mod verdicts;
 
@@ -20,12 +21,14 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// A behaviour's name and what it takes to see it.
 struct Behaviour {
     name: String,
+    /// Whether this system lacks what it takes, so that it is counted as ignored.
+    is_ignored: bool,
     check: Box<dyn FnOnce() -> Result<(), Failed> + Send>,
 }
 
 impl Behaviour {
     fn new(name: impl Into<String>, check: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Self {
-        Self { name: name.into(), check: Box::new(check) }
+        Self { name: name.into().replace('-', "_"), is_ignored: false, check: Box::new(check) }
     }
 }
 
@@ -38,14 +41,14 @@ fn main() -> ExitCode {
     let behaviours = [
         verdicts::all(),
         kernels::all(),
+        machines::all(),
         faults::all(),
         refusals::all(),
         entry_states::all(),
         entry_code::all(),
     ];
-    let trials = behaviours
-        .into_iter()
-        .flatten()
-        .map(|Behaviour { name, check }| Trial::test(name, check).with_ignored_flag(!is_set_up));
+    let trials = behaviours.into_iter().flatten().map(|Behaviour { name, is_ignored, check }| {
+        Trial::test(name, check).with_ignored_flag(is_ignored || !is_set_up)
+    });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
