@@ -7,64 +7,78 @@
 
 use super::chain::Chain;
 use super::table::{ENTRIES, TableStore};
-use super::{PageTable, TableError, entry_shift};
+use super::{PageTable, TableError, entry_shift, leaf_size};
 use crate::addr::{Frame, PageSize, PhysAddr, VirtAddr, VirtRange};
 use crate::vmsa::{Attributes, Descriptor};
 
 /// Equal leaves in consecutive entries of one table.
 #[derive(Clone, Copy)]
 struct Chunk {
-    virt: VirtAddr,
-    phys: PhysAddr,
-    size: PageSize,
+    virt: u64,
+    phys: u64,
+    level: u8,
     count: usize,
 }
 
 impl Chunk {
-    fn level(&self) -> u8 {
-        self.size.level()
+    /// The index of the entry that translates it in a table at `level`.
+    const fn index(&self, level: u8) -> usize {
+        (self.virt >> entry_shift(level)) as usize % ENTRIES
     }
 
-    fn index(&self) -> usize {
-        self.virt.table_index(self.level())
+    /// Address of its `nth` leaf, for an error.
+    fn at(&self, nth: usize) -> VirtAddr {
+        VirtAddr::new(self.virt + ((nth as u64) << entry_shift(self.level))).unwrap_or(VirtAddr::HIGH_HALF)
     }
 }
 
-/// The chunks of a range, in order. Both ends are whole pages, so the smallest size always fits.
+/// The chunks of a range, in order. Both ends are whole pages, so the smallest size always fits. Numbers, not
+/// addresses: the range was one.
+#[derive(Clone)]
 struct Chunks {
-    virt: Option<VirtAddr>,
-    phys: PhysAddr,
+    virt: u64,
     left: u64,
-    largest: PageSize,
+    /// What takes a virtual address to its physical one, modulo 2⁶⁴.
+    bias: u64,
+    /// The level of the largest leaves that the caller and the bias allow.
+    least_level: u8,
+}
+
+impl Chunks {
+    const fn new(range: VirtRange, phys: PhysAddr, largest: PageSize) -> Self {
+        let virt = range.start().get();
+        let bias = phys.get().wrapping_sub(virt);
+        let mut least_level = largest.level();
+        while least_level < 3 && !is_multiple(bias, least_level) {
+            least_level += 1;
+        }
+        Self { virt, left: range.len(), bias, least_level }
+    }
+}
+
+/// Whether a number is a multiple of what a leaf at `level` maps.
+const fn is_multiple(number: u64, level: u8) -> bool {
+    number & ((1 << entry_shift(level)) - 1) == 0
 }
 
 impl Iterator for Chunks {
     type Item = Chunk;
 
+    #[inline]
     fn next(&mut self) -> Option<Chunk> {
-        let virt = self.virt?;
-        let fits = |size: PageSize| {
-            size <= self.largest
-                && self.left >= size.bytes()
-                && virt.is_aligned(size)
-                && self.phys.is_aligned(size)
-        };
-        let size = if fits(PageSize::Size1G) {
-            PageSize::Size1G
-        } else if fits(PageSize::Size2M) {
-            PageSize::Size2M
-        } else if fits(PageSize::Size4K) {
-            PageSize::Size4K
-        } else {
+        let Self { virt, left, bias, mut least_level } = *self;
+        if left == 0 {
             return None;
-        };
-        let to_table_end = ENTRIES - virt.table_index(size.level());
-        let count = to_table_end.min(usize::try_from(self.left >> size.shift()).unwrap_or(usize::MAX));
-        let chunk = Chunk { virt, phys: self.phys, size, count };
-        let bytes = (count as u64) << size.shift();
-        self.left -= bytes;
-        self.virt = virt.checked_add(bytes);
-        self.phys = self.phys.checked_add(bytes).unwrap_or_default();
+        }
+        while least_level < 3 && !(left >> entry_shift(least_level) > 0 && is_multiple(virt, least_level)) {
+            least_level += 1;
+        }
+        let mut chunk = Chunk { virt, phys: virt.wrapping_add(bias), level: least_level, count: 0 };
+        let (shift, to_table_end) = (entry_shift(chunk.level), ENTRIES - chunk.index(chunk.level));
+        chunk.count = to_table_end.min((left >> shift) as usize);
+        let bytes = (chunk.count as u64) << shift;
+        self.left = left - bytes;
+        self.virt = virt.wrapping_add(bytes);
         Some(chunk)
     }
 }
@@ -91,88 +105,72 @@ impl PageTable {
         if !phys.is_aligned(PageSize::Size4K) || end.is_none_or(|end| end > PhysAddr::LIMIT) {
             return Err(TableError::PhysicalRange { phys, length: range.len() });
         }
-        let chunks = || Chunks { virt: Some(range.start()), phys, left: range.len(), largest };
-        let needed = self.survey(store, chunks())?;
+        let chunks = Chunks::new(range, phys, largest);
+        let needed = self.survey(store, chunks.clone())?;
         let mut spare = Chain::reserve(store, needed)?;
-        for chunk in chunks() {
-            let level = chunk.level();
-            let frame = self.descend(store, chunk.virt, level, &mut spare)?;
-            let table = store.table(frame).ok_or(TableError::Unreachable { table: frame, level })?;
-            let first = Descriptor::leaf_attributes(chunk.size, attributes).bits() | chunk.phys.get();
-            table.set_run(chunk.index(), chunk.count, first, chunk.size.bytes());
+        for chunk in chunks {
+            let (mut frame, reached) = self.reach(store, &chunk)?;
+            for level in reached..chunk.level {
+                let (next, _) =
+                    spare.pop(store).ok_or(TableError::OutOfTables { needed: 1, available: 0 })?;
+                let table = store.table(frame).ok_or(TableError::Unreachable { table: frame, level })?;
+                table.link(chunk.index(level), next);
+                frame = next;
+            }
+            let (Some(table), Some(size)) = (store.table(frame), leaf_size(chunk.level)) else {
+                return Err(TableError::Unreachable { table: frame, level: chunk.level });
+            };
+            let first = Descriptor::leaf_attributes(size, attributes).bits() | chunk.phys;
+            table.set_run(chunk.index(chunk.level), chunk.count, first, size.bytes());
         }
         debug_assert!(spare.is_empty(), "the survey counts exactly");
         Ok(())
     }
 
-    /// Counts the tables that the chunks need and that are not there yet.
+    /// Sees that all entries are free, and counts the tables that the chunks need and that are not there yet.
     fn survey<S: TableStore + ?Sized>(self, store: &S, chunks: Chunks) -> Result<usize, TableError> {
         let mut needed = 0;
         let mut previous: Option<Chunk> = None;
         for chunk in chunks {
-            let missing_below = self.find_free(store, &chunk)?;
+            let (frame, reached) = self.reach(store, &chunk)?;
             // Chunks come in order, so a missing table that an earlier chunk needs too is one that the chunk just
             // before this one needs.
-            for level in missing_below..chunk.level() {
+            for level in reached..chunk.level {
                 let counted = previous.is_some_and(|before| {
-                    before.level() > level
-                        && (before.virt.get() ^ chunk.virt.get()) >> entry_shift(level) == 0
+                    before.level > level && (before.virt ^ chunk.virt) >> entry_shift(level) == 0
                 });
                 needed += usize::from(!counted);
+            }
+            if reached == chunk.level {
+                let first = chunk.index(reached);
+                let table =
+                    store.table(frame).ok_or(TableError::Unreachable { table: frame, level: reached })?;
+                if let Some(taken) = table.first_valid(first, chunk.count) {
+                    return Err(TableError::Overlap {
+                        at: chunk.at(taken - first),
+                        found: table.load(taken),
+                    });
+                }
             }
             previous = Some(chunk);
         }
         Ok(needed)
     }
 
-    /// Walks to the chunk's entries. The level of the last table that exists on the way.
-    fn find_free<S: TableStore + ?Sized>(self, store: &S, chunk: &Chunk) -> Result<u8, TableError> {
+    /// Walks to the chunk's entries as far as there are tables: the last one, and its level.
+    fn reach<S: TableStore + ?Sized>(self, store: &S, chunk: &Chunk) -> Result<(Frame, u8), TableError> {
         let mut frame = self.root;
-        for level in 0..chunk.level() {
+        for level in 0..chunk.level {
             let table = store.table(frame).ok_or(TableError::Unreachable { table: frame, level })?;
-            let entry = table.load(chunk.virt.table_index(level));
+            let entry = table.load(chunk.index(level));
             if !entry.is_valid() {
-                return Ok(level);
+                return Ok((frame, level));
             }
             if !entry.is_table(level) {
-                return Err(TableError::Overlap { at: chunk.virt, found: entry });
+                return Err(TableError::Overlap { at: chunk.at(0), found: entry });
             }
             frame = entry.address().frame();
         }
-        let table =
-            store.table(frame).ok_or(TableError::Unreachable { table: frame, level: chunk.level() })?;
-        match table.first_valid(chunk.index(), chunk.count) {
-            None => Ok(chunk.level()),
-            Some(taken) => {
-                let bytes = ((taken - chunk.index()) as u64) << chunk.size.shift();
-                let at = chunk.virt.checked_add(bytes).unwrap_or(chunk.virt);
-                Err(TableError::Overlap { at, found: table.load(taken) })
-            }
-        }
-    }
-
-    /// Walks down to the table at `level` that translates `virt`, linking spare tables where there are none.
-    fn descend<S: TableStore + ?Sized>(
-        self,
-        store: &S,
-        virt: VirtAddr,
-        level: u8,
-        spare: &mut Chain,
-    ) -> Result<Frame, TableError> {
-        let mut frame = self.root;
-        for level in 0..level {
-            let table = store.table(frame).ok_or(TableError::Unreachable { table: frame, level })?;
-            let index = virt.table_index(level);
-            let entry = table.load(index);
-            frame = if entry.is_valid() {
-                entry.address().frame()
-            } else {
-                let (next, _) =
-                    spare.pop(store).ok_or(TableError::OutOfTables { needed: 1, available: 0 })?;
-                table.link(index, next);
-                next
-            };
-        }
-        Ok(frame)
+        Ok((frame, chunk.level))
     }
 }

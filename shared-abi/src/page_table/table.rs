@@ -84,7 +84,6 @@ impl Table {
     }
 
     /// Stores `first`, `first + step`, … to `count` entries from `index`.
-    #[inline]
     pub(super) fn set_run(&self, index: usize, count: usize, first: u64, step: u64) {
         let mut value = first;
         let (eights, rest) = self.run(index, count).as_chunks::<8>();
@@ -122,7 +121,6 @@ impl Table {
     }
 
     /// The first of `count` entries from `index` that is valid, as an index.
-    #[inline]
     pub(super) fn first_valid(&self, index: usize, count: usize) -> Option<usize> {
         if !self.fold(index, count, 0, |all, entry| all | entry).is_valid() {
             return None;
