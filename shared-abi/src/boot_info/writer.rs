@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Tables grow from the front. Strings, which any record may name at any time, grow in room of their own and are
-//! moved down behind the last table at the end; the directory follows them, so that closing a blob never lacks
-//! room. The buffer's old contents do
-//! not matter. Nothing is judged: [`BootInfo::decode`](super::BootInfo::decode) does that.
+//! moved down behind the last table at the end. The directory's entries gather in room that is theirs, so that
+//! closing a blob never lacks it, and follow the strings down. The buffer's old contents do not matter. Nothing is
+//! judged: [`BootInfo::decode`](super::BootInfo::decode) does that.
 
 use core::fmt;
 
@@ -89,8 +89,7 @@ pub struct BootInfoWriter<'a> {
     limit: u32,
     /// The tables that were begun, as bits by number.
     begun: u32,
-    /// Those before the open one.
-    closed: [DirectoryEntry; TABLES],
+    /// Those before the open one: their entries are in the directory's room at the end.
     closed_count: usize,
 }
 
@@ -123,7 +122,6 @@ impl<'a> BootInfoWriter<'a> {
             open: DirectoryEntry::default(),
             limit: 0,
             begun: 0,
-            closed: [DirectoryEntry::default(); TABLES],
             closed_count: 0,
         }
     }
@@ -242,7 +240,9 @@ impl<'a> BootInfoWriter<'a> {
         self.buffer.get_mut(self.tables_end..start).ok_or(full)?.fill(0);
         self.tables_end = start;
         if self.open.count > 0 {
-            *self.closed.get_mut(self.closed_count).ok_or(full)? = self.open;
+            let place = self.strings_limit + self.closed_count * size_of::<DirectoryEntry>();
+            let room = self.buffer.get_mut(place..).ok_or(full)?;
+            self.open.write_to_prefix(room).map_err(|_| full)?;
             self.closed_count += 1;
         }
         self.limit = table.limit();
@@ -298,9 +298,10 @@ impl<'a> BootInfoWriter<'a> {
         // Closes the last table.
         self.begin(TableId::default(), 0)?;
         let offset = self.tables_end;
-        let directory = self.closed.get(..self.closed_count).unwrap_or_default().as_bytes();
-        let total = offset + directory.len();
-        self.buffer.get_mut(offset..total).ok_or(full)?.copy_from_slice(directory);
+        let directory = self.closed_count * size_of::<DirectoryEntry>();
+        let total = offset + directory;
+        // The tables end before the directory's room does.
+        self.buffer.copy_within(self.strings_limit..self.strings_limit + directory, offset);
         let header = Header {
             magic: MAGIC,
             abi_major: ABI_MAJOR,
