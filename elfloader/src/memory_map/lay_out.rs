@@ -41,7 +41,8 @@ impl<'n> MemoryMap<'n> {
 
     /// Lays out all whole pages of RAM as usable below `limit` and as unaddressable from there on.
     fn lay_out_memory(&mut self, machine: &Machine<'n>, limit: u64) -> Result<(), MapError<'n>> {
-        let sorted = sorted(&machine.memory);
+        let mut sorted = ArrayVec::new();
+        sort(&machine.memory, &mut sorted);
         let mut ranges = sorted.as_slice();
         while let Some(first) = ranges.first() {
             // A run: ranges that touch or overlap, without a gap of even a byte.
@@ -109,9 +110,8 @@ const fn strength(kind: RegionKind) -> u8 {
     }
 }
 
-/// The ranges that hold a byte, by start address, in the stated order where they start together.
-fn sorted(stated: &[MemoryRange]) -> ArrayVec<MemoryRange, MEMORY_RANGES> {
-    let mut sorted = ArrayVec::<MemoryRange, MEMORY_RANGES>::new();
+/// Puts in the ranges that hold a byte, by start address, in the stated order where they start together.
+fn sort(stated: &[MemoryRange], sorted: &mut ArrayVec<MemoryRange, MEMORY_RANGES>) {
     for range in stated.iter().filter(|range| !range.range.is_empty()) {
         let mut place = sorted.len();
         while place > 0
@@ -122,5 +122,4 @@ fn sorted(stated: &[MemoryRange]) -> ArrayVec<MemoryRange, MEMORY_RANGES> {
         // Never full: the machine's own list has the same capacity.
         let _ = sorted.try_insert(place, *range);
     }
-    sorted
 }

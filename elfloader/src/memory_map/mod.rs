@@ -235,29 +235,36 @@ impl<'n> MemoryMap<'n> {
         if start >= end {
             return Ok(());
         }
+        // The regions that are changed: from the one that has `start` to the one that has the last byte.
+        let mut first = self.index_of(start);
+        let regions = self.regions.get(first..).unwrap_or_default();
+        let mut last = first + regions.iter().take_while(|region| region.end() <= end).count();
+        let is_inside =
+            |at: u64, index: usize| self.regions.get(index).is_some_and(|region| region.start() < at);
+        let (cuts_low, cuts_high) = (is_inside(start, first), is_inside(end, last));
         // Both cuts must fit before anything is changed.
-        let cuts = |at: u64| self.find(at).is_some_and(|region| region.start() < at) as usize;
-        if self.regions.len() + cuts(start) + cuts(end) > REGIONS {
+        if self.regions.len() + usize::from(cuts_low) + usize::from(cuts_high) > REGIONS {
             return Err(MapError::TooManyRegions { limit: REGIONS, range: pages });
         }
-        self.cut(start);
-        self.cut(end);
-        let first = self.index_of(start);
-        let mut last = first;
-        for region in self.regions.iter_mut().skip(first).take_while(|region| region.start() < end) {
-            (region.kind, region.name) = decide(region);
+        if cuts_high {
+            self.cut(last, end);
             last += 1;
+        }
+        if cuts_low {
+            self.cut(first, start);
+            first += 1;
+            last += 1;
+        }
+        for region in self.regions.get_mut(first..last).unwrap_or_default() {
+            (region.kind, region.name) = decide(region);
         }
         self.merge(first.saturating_sub(1), last);
         Ok(())
     }
 
-    /// Splits the region that has `address` inside, if there is one. There must be room for one more.
-    fn cut(&mut self, address: u64) {
-        let index = self.index_of(address);
-        let Some(region) = self.regions.get_mut(index).filter(|region| region.start() < address) else {
-            return;
-        };
+    /// Splits the region at `index`, which has `address` inside. There must be room for one more.
+    fn cut(&mut self, index: usize, address: u64) {
+        let Some(region) = self.regions.get_mut(index) else { return };
         let (low, high) =
             (PhysRange::from_bounds(region.start(), address), PhysRange::from_bounds(address, region.end()));
         if let (Some(low), Some(high)) = (low, high) {
