@@ -81,15 +81,15 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
 
     stages::begin("read the kernel");
     image::verify(&image)?;
-    let elf = KernelElf::parse(image.bytes_of_kind(Kind::KERNEL).ok_or(misplaced)?)?;
+    let elf = KernelElf::parse_into(&mut scratch.elf, image.bytes_of_kind(Kind::KERNEL).ok_or(misplaced)?)?;
 
     stages::begin("plan");
     let entropy = firmware::entropy(machine, &image);
     let randomize = CommandLine(command_line).allows_randomness();
     let ram_end = map.mapped_span().map_or(0, PhysRange::end);
-    let placement = Placement::choose(&elf, &Policy::new(elf.note(), randomize), entropy.layout, ram_end)?;
-    let site = occupancy::site(&image, &elf, machine, map, command_line);
-    let plan = LoadPlan::new(&elf, placement, site, map.regions(), &mut scratch.room)?;
+    let placement = Placement::choose(elf, &Policy::new(elf.note(), randomize), entropy.layout, ram_end)?;
+    let site = occupancy::site(&image, elf, machine, map, command_line);
+    let plan = LoadPlan::new(elf, placement, site, map.regions(), &mut scratch.room)?;
     let arena = occupancy::take_arena(map, &plan)?;
     let placed = plan.place(arena)?;
 

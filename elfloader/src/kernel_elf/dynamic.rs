@@ -66,6 +66,12 @@ impl Stated {
 }
 
 impl RelocationTables {
+    /// No tables.
+    pub(super) const NONE: Self = {
+        const EMPTY: FileRange = FileRange { start: 0, end: 0 };
+        Self { rela: EMPTY, plt: EMPTY, relr: EMPTY }
+    };
+
     /// Reads the dynamic section's bytes.
     pub(super) fn parse(section: &[u8], segments: &[Segment]) -> Result<Self, KernelElfError> {
         const RELA_ENTRY: u64 = size_of::<Rela>() as u64;

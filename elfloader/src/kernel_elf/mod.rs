@@ -66,8 +66,39 @@ impl<'a> KernelElf<'a> {
     /// # Errors
     /// The first thing that is wrong, in the order of the file.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, KernelElfError> {
+        let mut elf = Self::unread(bytes);
+        elf.read()?;
+        Ok(elf)
+    }
+
+    /// The same in a place of the caller's: a kernel is too large to be handed about.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]; the place is then empty.
+    pub fn parse_into<'p>(place: &'p mut Option<Self>, bytes: &'a [u8]) -> Result<&'p Self, KernelElfError> {
+        if let Err(error) = place.insert(Self::unread(bytes)).read() {
+            *place = None;
+            return Err(error);
+        }
+        place.as_ref().ok_or(KernelElfError::NoSegments)
+    }
+
+    /// What is still to be read.
+    const fn unread(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            segments: ArrayVec::new_const(),
+            entry: 0,
+            position: Position::Fixed,
+            note: Note::DEFAULT,
+            relro_pages: (0, 0),
+            tables: RelocationTables::NONE,
+        }
+    }
+
+    fn read(&mut self) -> Result<(), KernelElfError> {
+        let bytes = self.bytes;
         let (header, position) = check_header(bytes)?;
-        let mut segments = ArrayVec::new();
         let mut notes = NoteSearch::new();
         let mut relro = None;
         let mut dynamic = None;
@@ -76,7 +107,7 @@ impl<'a> KernelElf<'a> {
             match program.p_type {
                 PT_LOAD => {
                     if let Some(segment) = Segment::new(&program, number, length)? {
-                        insert(&mut segments, segment)?;
+                        insert(&mut self.segments, segment)?;
                     }
                 }
                 PT_NOTE => {
@@ -103,12 +134,14 @@ impl<'a> KernelElf<'a> {
                 _ => {}
             }
         }
-        check_neighbours(&segments)?;
-        check_entry(header.e_entry, &segments)?;
-        let note = notes.finish().map_err(KernelElfError::Note)?;
-        let tables = RelocationTables::parse(dynamic.unwrap_or_default(), &segments)?;
-        let relro_pages = relro.map_or((0, 0), |(start, end)| relro_pages(start, end, &segments));
-        Ok(Self { bytes, segments, entry: header.e_entry, position, note, relro_pages, tables })
+        check_neighbours(&self.segments)?;
+        check_entry(header.e_entry, &self.segments)?;
+        self.entry = header.e_entry;
+        self.position = position;
+        self.note = notes.finish().map_err(KernelElfError::Note)?;
+        self.tables = RelocationTables::parse(dynamic.unwrap_or_default(), &self.segments)?;
+        self.relro_pages = relro.map_or((0, 0), |(start, end)| relro_pages(start, end, &self.segments));
+        Ok(())
     }
 
     /// The file.

@@ -6,6 +6,7 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use elfloader::device_tree;
+use elfloader::kernel_elf::KernelElf;
 use elfloader::memory_map::MemoryMap;
 use elfloader::plan::Room;
 use elfloader::platform::Machine;
@@ -13,11 +14,13 @@ use elfloader::platform::Machine;
 /// What the stages fill, one after the other.
 pub struct Scratch {
     /// What the boot reads of the device tree.
-    pub tree: [u8; device_tree::SCRATCH],
+    pub tree: [u32; device_tree::SCRATCH],
     /// The machine.
     pub machine: Machine<'static>,
     /// Its memory.
     pub map: MemoryMap<'static>,
+    /// The kernel.
+    pub elf: Option<KernelElf<'static>>,
     /// The plan's lists.
     pub room: Room,
 }
@@ -32,6 +35,7 @@ static SCRATCH: Single = Single(UnsafeCell::new(Scratch {
     tree: [0; device_tree::SCRATCH],
     machine: Machine::new(),
     map: MemoryMap::new(),
+    elf: None,
     room: Room::new(),
 }));
 
