@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 #[inline(never)]
 fn measured<'s>(
     tree: &[u8],
-    scratch: &'s mut [u8],
+    scratch: &'s mut [u32],
     machine: &mut Machine<'s>,
 ) -> Result<Survey, TreeError<'s>> {
     describe(tree, scratch, machine)

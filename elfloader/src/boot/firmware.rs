@@ -26,7 +26,7 @@ pub fn describe(
     own: &OwnImage,
     image: &Image<'_>,
     identity: &mut IdentityMap,
-    scratch: &'static mut [u8],
+    scratch: &'static mut [u32],
     machine: &mut Machine<'static>,
 ) -> Result<Tree, BootError> {
     let (range, source) = find_tree(entered, image, identity)?;

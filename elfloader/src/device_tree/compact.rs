@@ -62,7 +62,7 @@ struct Node {
 }
 
 /// A word as it lies in memory: big-endian.
-type Word = u32;
+pub(super) type Word = u32;
 
 const PROP: Word = token::PROP.to_be();
 const END_NODE: Word = token::END_NODE.to_be();
@@ -114,7 +114,7 @@ pub(super) struct Pass<'d, 's> {
 }
 
 impl<'d, 's> Pass<'d, 's> {
-    pub(super) fn new(blocks: Blocks<'d>, scratch: &'s mut [u8]) -> Self {
+    pub(super) fn new(blocks: Blocks<'d>, scratch: &'s mut [Word]) -> Self {
         Self {
             rest: blocks.words,
             writer: Writer::new(scratch, blocks.reservations),
@@ -155,8 +155,8 @@ impl<'d, 's> Pass<'d, 's> {
         }
         self.end()?;
         if let Some(path) = self.console_alias()? {
-            self.writer.begin_node(Kind::Aliases, b"");
-            self.writer.property(Symbol::CONSOLE_ALIAS, path);
+            self.writer.begin_node(Kind::Aliases, &[0]);
+            self.writer.property(Symbol::CONSOLE_ALIAS, path.length, path.words);
             self.writer.end_node();
         }
         self.writer.end_node();
@@ -214,7 +214,7 @@ impl<'d, 's> Pass<'d, 's> {
         }
         let [PROP, length, name, more @ ..] = rest else { return Ok(None) };
         let (length, name) = (u32::from_be(*length), u32::from_be(*name));
-        let Some((words, more)) = more.split_at_checked((length as usize).div_ceil(4)) else {
+        let Some((words, more)) = more.split_at_checked(words_of(length)) else {
             return Err(self.truncated(rest));
         };
         // The strings block ends with a zero, so a name that begins inside it ends inside it.
@@ -231,7 +231,7 @@ impl<'d, 's> Pass<'d, 's> {
         let Some((name, rest)) = node_name(start) else { return Err(self.truncated(at)) };
         self.rest = rest;
         let kind = match self.nodes.last() {
-            Some(parent) => parent.kind.child(name),
+            Some(parent) => parent.kind.child(name.text),
             None => Kind::Root,
         };
         let mut device = Device { kind, class: None };
@@ -267,69 +267,51 @@ impl<'d, 's> Pass<'d, 's> {
         self.nodes.try_push(node).map_err(|_| too_deep)
     }
 
-    /// The value of the property that begins where `left` words are left, and its length in bytes.
-    #[inline]
-    fn value(&self, left: usize) -> Option<(&'d [Word], usize)> {
-        let start = self.blocks.words.len().checked_sub(left)?;
-        match self.blocks.words.get(start..)? {
-            [_, length, _, words @ ..] => {
-                let length = u32::from_be(*length) as usize;
-                Some((words.get(..length.div_ceil(4))?, length))
-            }
-            _ => None,
-        }
-    }
-
     /// Reads the properties of a device for what it is: of no use if it is not okay, a bus at least if it is.
     ///
     /// Most of a tree is read here, so this is [`Self::property`] once more, in registers.
+    #[inline(never)]
     fn examine(&mut self) -> Result<Device, TreeError<'static>> {
         let strings = self.blocks.strings;
-        // How much is left where a property of interest is; 0 for none. The first of several counts.
-        let (mut class, mut status, mut device_type) = (0, 0, 0);
+        // The words from a property of interest on. The first of several counts.
+        let (mut class, mut status, mut device_type): (&[Word], &[Word], &[Word]) = (&[], &[], &[]);
         let mut compatible = self.compatible;
         let mut rest = self.rest;
-        let broken = loop {
-            let [token, more @ ..] = rest else { break false };
-            if *token != PROP {
-                if *token != NOP {
-                    break false;
-                }
-                rest = more;
-                continue;
-            }
-            let [length, name, more @ ..] = more else { break true };
-            let (length, name) = (u32::from_be(*length) as usize, u32::from_be(*name) as usize);
-            let Some((_, more)) = more.split_at_checked(length.div_ceil(4)) else { break true };
-            let Some(text @ [first, ..]) = strings.get(name..) else { break true };
-            // Most properties of most devices are none of ours: where a name is, or its first byte, tells.
-            if name == compatible {
-                class = rest.len().max(class);
-            } else if *first == b'c' {
-                if text.starts_with(b"compatible\0") {
+        loop {
+            while let [PROP, length, name, more @ ..] = rest {
+                let name = u32::from_be(*name) as usize;
+                let Some((_, after)) = more.split_at_checked(words_of(u32::from_be(*length))) else { break };
+                let Some(first) = strings.get(name) else { break };
+                // Most properties of most devices are none of ours: where a name is, or how it begins, tells.
+                let is = |known: &[u8]| {
+                    let text = strings.get(name..name + known.len());
+                    text.is_some_and(|text| text.iter().zip(known).all(|(byte, known)| byte == known))
+                };
+                if name == compatible || *first == b'c' && is(b"compatible\0") {
                     compatible = name;
-                    class = rest.len().max(class);
+                    class = if class.is_empty() { rest } else { class };
+                } else if *first == b's' && status.is_empty() && is(b"status\0") {
+                    status = rest;
+                } else if *first == b'd' && device_type.is_empty() && is(b"device_type\0") {
+                    device_type = rest;
                 }
-            } else if *first == b's' {
-                status = if text.starts_with(b"status\0") { rest.len().max(status) } else { status };
-            } else if *first == b'd' && text.starts_with(b"device_type\0") {
-                device_type = rest.len().max(device_type);
+                rest = after;
             }
-            rest = more;
-        };
+            let [NOP, after @ ..] = rest else { break };
+            rest = after;
+        }
         self.rest = rest;
         self.compatible = compatible;
-        if broken {
+        if rest.first() == Some(&PROP) {
             // It does not read so either, and says why.
             self.property()?;
             return Err(self.truncated(rest));
         }
-        let class = self.value(class).and_then(|(words, length)| class_of(words, length));
-        let status = self.value(status).is_none_or(|(words, length)| is_okay(bytes(words, length)));
+        let class = value(class).and_then(|(words, length)| class_of(words, length));
         let is_memory = |(words, length)| bytes(words, length) == b"memory\0";
         let kind = match class.and_then(class_at) {
-            _ if !status => Kind::Ignored,
-            _ if self.nodes.len() == 1 && self.value(device_type).is_some_and(is_memory) => Kind::Memory,
+            _ if !value(status).is_none_or(|(words, length)| is_okay(bytes(words, length))) => Kind::Ignored,
+            _ if self.nodes.len() == 1 && value(device_type).is_some_and(is_memory) => Kind::Memory,
             None => Kind::Bus,
             Some(Class::Console(_)) => Kind::Serial,
             Some(Class::Psci(_)) => Kind::Power,
@@ -343,7 +325,12 @@ impl<'d, 's> Pass<'d, 's> {
     }
 
     /// Copies a node's beginning, unless it turns out not to be okay.
-    fn copy(&mut self, node: &mut Node, name: &[u8], class: Option<u32>) -> Result<(), TreeError<'static>> {
+    fn copy(
+        &mut self,
+        node: &mut Node,
+        name: NodeName<'_>,
+        class: Option<u32>,
+    ) -> Result<(), TreeError<'static>> {
         let position = self.writer.position();
         self.begin_copy(node, name)?;
         let head = self.writer.position();
@@ -362,9 +349,8 @@ impl<'d, 's> Pass<'d, 's> {
                 continue;
             }
             match (symbol, node.kind) {
-                (Symbol::STATUS, Kind::Cpu) => self.writer.property(symbol, property.value()),
-                (Symbol::STATUS, _) => node.copied = is_okay(property.value()),
-                _ => self.writer.property(symbol, property.value()),
+                (Symbol::STATUS, kind) if kind != Kind::Cpu => node.copied = is_okay(property.value()),
+                _ => self.writer.property(symbol, property.length, property.words),
             }
         }
         // A timer is of interest only if it states its frequency.
@@ -373,7 +359,7 @@ impl<'d, 's> Pass<'d, 's> {
             node.copied = false;
             node.kind = Kind::Ignored;
         } else if let Some(class) = class {
-            self.writer.property(Symbol::CLASS, &class.to_be_bytes());
+            self.writer.property(Symbol::CLASS, 4, &[class.to_be()]);
         }
         Ok(())
     }
@@ -400,7 +386,7 @@ impl<'d, 's> Pass<'d, 's> {
         let resume = self.rest;
         for index in 0..self.nodes.len() {
             let Some(mut bus) = self.nodes.get(index).copied().filter(|bus| !bus.copied) else { continue };
-            let name = node_name(self.from(bus.name)).map_or(&[][..], |(name, _)| name);
+            let Some((name, _)) = node_name(self.from(bus.name)) else { continue };
             self.rest = self.from(bus.properties);
             self.copy(&mut bus, name, None)?;
             if let Some(node) = self.nodes.get_mut(index) {
@@ -411,18 +397,18 @@ impl<'d, 's> Pass<'d, 's> {
         Ok(())
     }
 
-    fn begin_copy(&mut self, node: &mut Node, name: &[u8]) -> Result<(), TreeError<'static>> {
-        if !name.is_ascii() {
+    fn begin_copy(&mut self, node: &mut Node, name: NodeName<'_>) -> Result<(), TreeError<'static>> {
+        if !name.text.is_ascii() {
             let offset = self.offset(self.from(node.name));
             return Err(TreeError::Name { offset, name: 0 });
         }
-        self.writer.begin_node(node.kind, name);
+        self.writer.begin_node(node.kind, name.words);
         node.copied = true;
         Ok(())
     }
 
     /// What the alias stands for that the console's path begins with.
-    fn console_alias(&mut self) -> Result<Option<&'d [u8]>, TreeError<'static>> {
+    fn console_alias(&mut self) -> Result<Option<Property<'d>>, TreeError<'static>> {
         let path = if self.stdout_path.is_empty() { self.linux_stdout_path } else { self.stdout_path };
         let alias = path.split(|byte| matches!(byte, b':' | 0)).next().unwrap_or_default();
         if alias.is_empty() || alias.starts_with(b"/") {
@@ -431,25 +417,46 @@ impl<'d, 's> Pass<'d, 's> {
         self.rest = self.aliases;
         while let Some(property) = self.property()? {
             if before_zero(self.name(property)) == alias {
-                return Ok(Some(property.value()));
+                return Ok(Some(property));
             }
         }
         Ok(None)
     }
 }
 
-/// A node's name, without the zero that ends it, and what follows. What pads its last word is not looked at.
-fn node_name(words: &[Word]) -> Option<(&[u8], &[Word])> {
-    let mut rest = words;
+/// How many words hold so many bytes.
+const fn words_of(length: u32) -> usize {
+    (length as usize + 3) >> 2
+}
+
+/// The value of the property that begins with these words, and its length in bytes.
+fn value(property: &[Word]) -> Option<(&[Word], usize)> {
+    let [_, length, _, words @ ..] = property else { return None };
+    let length = u32::from_be(*length);
+    Some((words.get(..words_of(length))?, length as usize))
+}
+
+/// A node's name.
+#[derive(Clone, Copy)]
+struct NodeName<'d> {
+    /// Without the zero that ends it.
+    text: &'d [u8],
+    /// All its words. What pads the last one is not looked at.
+    words: &'d [Word],
+}
+
+/// A node's name and what follows.
+fn node_name(words: &[Word]) -> Option<(NodeName<'_>, &[Word])> {
+    let mut count = 0;
     loop {
-        let (word, more) = rest.split_first()?;
-        let word = u32::from_le(*word);
+        let word = u32::from_le(*words.get(count)?);
         let zeros = word.wrapping_sub(0x0101_0101) & !word & 0x8080_8080;
+        count += 1;
         if zeros != 0 {
-            let length = (words.len() - rest.len()) * 4 + (zeros.trailing_zeros() / 8) as usize;
-            return Some((words.as_bytes().get(..length)?, more));
+            let length = (count - 1) * 4 + (zeros.trailing_zeros() / 8) as usize;
+            let (words, rest) = words.split_at_checked(count)?;
+            return Some((NodeName { text: bytes(words, length), words }, rest));
         }
-        rest = more;
     }
 }
 

@@ -18,8 +18,8 @@ const VERSION: u32 = 17;
 /// Where the blocks are, all of them inside the tree.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Blocks<'d> {
-    /// Reservation entries, without the terminating one.
-    pub reservations: &'d [u8],
+    /// Words of the reservation entries, without the terminating one.
+    pub reservations: &'d [u32],
     /// The structure block in words of four bytes, as they lie in memory: big-endian.
     pub words: &'d [u32],
     /// Where the structure block begins.
@@ -85,8 +85,9 @@ pub(super) fn blocks(tree: &[u8]) -> Result<Blocks<'_>, TreeError<'static>> {
     let (entries, _) = rest.as_chunks::<16>();
     let count = entries.iter().position(|entry| *entry == [0; 16]);
     let count = count.ok_or(TreeError::Unterminated { offset: reservations })?;
+    let entries = rest.get(..count * 16).unwrap_or_default();
     Ok(Blocks {
-        reservations: rest.get(..count * 16).unwrap_or_default(),
+        reservations: <[u32]>::ref_from_bytes(entries).map_err(|_| TreeError::Alignment)?,
         words,
         words_offset,
         strings,

@@ -1,11 +1,11 @@
 //! What the boot reads of which nodes.
 //!
-//! In the compacted tree a node's name begins with its kind's letter, so that whoever reads it need not work out
+//! In the compacted tree a node's name begins with a word for its kind, so that whoever reads it need not work out
 //! again what it is.
 
 use super::symbol::{Symbol, SymbolSet};
 
-/// What a node is to the boot; the numbers are the letters.
+/// What a node is to the boot; the numbers are letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
@@ -99,9 +99,9 @@ impl Kind {
         }
     }
 
-    /// What begins the name of its copy.
-    pub(super) const fn letter(self) -> u8 {
-        self as u8
+    /// The word, as it lies in memory, that begins the name of its copy: so the rest is copied by words.
+    pub(super) const fn tag(self) -> u32 {
+        u32::from_ne_bytes([self as u8, b' ', b' ', b' '])
     }
 
     /// The kind of a copied node by its letter, and its name.
@@ -121,7 +121,7 @@ impl Kind {
             b'W' => Self::Power,
             _ => return None,
         };
-        Some((kind, name.get(1..)?))
+        Some((kind, name.get(4..)?))
     }
 }
 

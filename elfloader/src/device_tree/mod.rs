@@ -34,19 +34,19 @@ pub use header::{HEADER, LARGEST, probe_header};
 
 use crate::platform::Machine;
 
-/// Bytes of scratch space that hold what the boot reads of any board's tree that Linux 6.1 has, and more.
-pub const SCRATCH: usize = 16 << 10;
+/// Words of scratch space that hold what the boot reads of any board's tree that Linux 6.1 has, and more.
+pub const SCRATCH: usize = 4 << 10;
 
 /// Reads a tree of at least the total size that its header states.
 ///
 /// `scratch` afterwards holds what the description borrows, seeds included: wipe it when the description has
-/// served. [`SCRATCH`] bytes are enough for real trees.
+/// served. [`SCRATCH`] words are enough for real trees.
 ///
 /// # Errors
 /// See [`TreeError`]. The description may then hold some of what was read before.
 pub fn describe<'s>(
     tree: &[u8],
-    scratch: &'s mut [u8],
+    scratch: &'s mut [u32],
     machine: &mut Machine<'s>,
 ) -> Result<Survey, TreeError<'s>> {
     let (compact, survey) = compact::Pass::new(header::blocks(tree)?, scratch).run()?;

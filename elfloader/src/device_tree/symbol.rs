@@ -64,12 +64,15 @@ const _: () = assert!(COUNT <= 32, "a set of symbols is 32 bits");
 /// The letter of the first symbol.
 const FIRST_LETTER: u8 = b'A';
 
-/// The compacted tree's strings block: a letter and a zero for each symbol.
-pub(super) const STRINGS: [u8; COUNT * 2] = {
-    let mut strings = [0; COUNT * 2];
+/// The compacted tree's strings block in words as they lie in memory: a letter and a zero for each symbol.
+pub(super) const STRINGS: [u32; COUNT.div_ceil(2)] = {
+    let mut strings = [0u32; COUNT.div_ceil(2)];
     let mut index = 0;
     while index < COUNT {
-        strings[index * 2] = FIRST_LETTER + index as u8;
+        let letter = FIRST_LETTER + index as u8;
+        let [a, _, c, _] = strings[index / 2].to_ne_bytes();
+        let letters = if index.is_multiple_of(2) { [letter, 0, c, 0] } else { [a, 0, letter, 0] };
+        strings[index / 2] = u32::from_ne_bytes(letters);
         index += 1;
     }
     strings

@@ -563,15 +563,15 @@ fn what_does_not_fit_is_an_error() {
     let mut words = vec![0u64; tree.len().div_ceil(8)];
     words.as_mut_bytes()[..tree.len()].copy_from_slice(&tree);
     let mut fits = 0;
-    for capacity in 0..512 {
+    for capacity in 0..256 {
         let mut scratch = vec![0; capacity];
         let mut machine = Machine::new();
         match describe(&words.as_bytes()[..tree.len()], &mut scratch, &mut machine) {
             Ok(_) => fits += 1,
-            Err(error) => assert_eq!(error, TreeError::Scratch { capacity }),
+            Err(error) => assert_eq!(error, TreeError::Scratch { capacity: 4 * capacity }),
         }
     }
-    assert!(fits > 200, "only {fits} sizes were enough");
+    assert!(fits > 100, "only {fits} sizes were enough");
 
     let mut moved = vec![0u64; words.len() + 1];
     let moved = &mut moved.as_mut_bytes()[1..][..tree.len()];

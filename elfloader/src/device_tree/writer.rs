@@ -1,10 +1,13 @@
-//! Writes the compacted tree into the space that the caller gave.
+//! Writes the compacted tree into the space that the caller gave, by words as they lie in memory: big-endian.
 //!
 //! ```text
 //! 0    header   strings (a constant)   reservations   structure …
 //! ```
 
+use zerocopy::IntoBytes;
+
 use super::TreeError;
+use super::compact::Word;
 use super::header::HEADER;
 use super::kind::Kind;
 use super::symbol::{STRINGS, Symbol};
@@ -18,14 +21,17 @@ pub(super) mod token {
     pub const END: u32 = 9;
 }
 
-/// Where the reservations begin: a multiple of 8.
-const RESERVATIONS: usize = (HEADER + STRINGS.len()).next_multiple_of(8);
+/// Words of the header.
+const HEADER_WORDS: usize = HEADER / 4;
 
-/// A tree being written.
+/// Where the reservations begin: at an even word.
+const RESERVATIONS: usize = (HEADER_WORDS + STRINGS.len()).next_multiple_of(2);
+
+/// A tree being written. Offsets are in words.
 ///
 /// What does not fit is not written and remembered, so that only [`Self::finish`] can fail.
 pub(super) struct Writer<'s> {
-    out: &'s mut [u8],
+    out: &'s mut [Word],
     at: usize,
     structure: usize,
     overflow: bool,
@@ -33,10 +39,10 @@ pub(super) struct Writer<'s> {
 
 impl<'s> Writer<'s> {
     /// Begins a tree with its constant part and the given reservation entries, which need no terminator.
-    pub(super) fn new(out: &'s mut [u8], reservations: &[u8]) -> Self {
-        let mut writer = Self { out, at: HEADER, structure: 0, overflow: false };
-        writer.write(&STRINGS, &[], RESERVATIONS - HEADER);
-        writer.write(reservations, &[], reservations.len() + 16);
+    pub(super) fn new(out: &'s mut [Word], reservations: &[Word]) -> Self {
+        let mut writer = Self { out, at: HEADER_WORDS, structure: 0, overflow: false };
+        writer.write(&STRINGS, &[0; RESERVATIONS - HEADER_WORDS - STRINGS.len()]);
+        writer.write(reservations, &[0; 4]);
         writer.structure = writer.at;
         writer
     }
@@ -51,24 +57,22 @@ impl<'s> Writer<'s> {
         self.at = self.at.min(position);
     }
 
-    /// Begins a node; `name` is without its terminator.
-    pub(super) fn begin_node(&mut self, kind: Kind, name: &[u8]) {
-        let [a, b, c, d] = token::BEGIN_NODE.to_be_bytes();
+    /// Begins a node; `name` is all words of its name, the terminator included.
+    pub(super) fn begin_node(&mut self, kind: Kind, name: &[Word]) {
         match kind {
-            Kind::Root => self.write(&[a, b, c, d], &[], 8),
-            _ => self.write(&[a, b, c, d, kind.letter()], name, (4 + 1 + name.len() + 1).next_multiple_of(4)),
+            Kind::Root => self.write(&[token::BEGIN_NODE.to_be(), 0], &[]),
+            _ => self.write(&[token::BEGIN_NODE.to_be(), kind.tag()], name),
         }
     }
 
     /// Ends the innermost node.
     pub(super) fn end_node(&mut self) {
-        self.write(&token::END_NODE.to_be_bytes(), &[], 4);
+        self.write(&[token::END_NODE.to_be()], &[]);
     }
 
-    /// Adds a property.
-    pub(super) fn property(&mut self, symbol: Symbol, value: &[u8]) {
-        let head = [token::PROP, value.len() as u32, symbol.offset()].map(u32::to_be_bytes);
-        self.write(head.as_flattened(), value, (12 + value.len()).next_multiple_of(4));
+    /// Adds a property; `value` is all words of its `length` bytes.
+    pub(super) fn property(&mut self, symbol: Symbol, length: u32, value: &[Word]) {
+        self.write(&[token::PROP, length, symbol.offset()].map(u32::to_be), value);
     }
 
     /// Ends the tree; gives its bytes.
@@ -76,33 +80,42 @@ impl<'s> Writer<'s> {
     /// # Errors
     /// [`TreeError::Scratch`] if not all of it fitted.
     pub(super) fn finish(mut self) -> Result<&'s [u8], TreeError<'static>> {
-        self.write(&token::END.to_be_bytes(), &[], 4);
+        self.write(&[token::END.to_be()], &[]);
         let end = self.at;
-        let [end_word, structure, length] =
-            [end, self.structure, end - self.structure].map(|number| number as u32);
-        let (strings, strings_length) = (HEADER as u32, STRINGS.len() as u32);
-        let reservations = RESERVATIONS as u32;
-        let fields =
-            [0xD00D_FEED, end_word, structure, strings, reservations, 17, 16, 0, strings_length, length];
+        let [total, structure, structure_length, strings, strings_length, reservations] =
+            [end, self.structure, end - self.structure, HEADER_WORDS, STRINGS.len(), RESERVATIONS]
+                .map(|words| words as u32 * 4);
+        let fields = [
+            0xD00D_FEED,
+            total,
+            structure,
+            strings,
+            reservations,
+            17,
+            16,
+            0,
+            strings_length,
+            structure_length,
+        ];
         self.at = 0;
-        self.write(fields.map(u32::to_be_bytes).as_flattened(), &[], HEADER);
+        self.write(&fields.map(u32::to_be), &[]);
         let Self { out, overflow, .. } = self;
-        let capacity = out.len();
-        out.get(..end).filter(|_| !overflow).ok_or(TreeError::Scratch { capacity })
+        let capacity = size_of_val(out);
+        out.get(..end).filter(|_| !overflow).map(IntoBytes::as_bytes).ok_or(TreeError::Scratch { capacity })
     }
 
-    /// Writes `head`, `body` and zeros after them, `length` bytes together.
-    fn write(&mut self, head: &[u8], body: &[u8], length: usize) {
-        let place = self.out.get_mut(self.at..).and_then(|rest| rest.get_mut(..length));
-        let split = place.and_then(|place| place.split_at_mut_checked(head.len()));
-        match split.and_then(|(first, rest)| Some((first, rest.split_at_mut_checked(body.len())?))) {
-            Some((first, (second, padding))) => {
-                first.copy_from_slice(head);
-                second.copy_from_slice(body);
-                padding.iter_mut().for_each(|byte| *byte = 0);
-                self.at += length;
+    /// Writes one after the other.
+    fn write(&mut self, head: &[Word], body: &[Word]) {
+        let place = self.out.get_mut(self.at..).and_then(|rest| rest.get_mut(..head.len() + body.len()));
+        let Some((first, second)) = place.and_then(|place| place.split_at_mut_checked(head.len())) else {
+            self.overflow = true;
+            return;
+        };
+        for (parts, words) in [(first, head), (second, body)] {
+            for (part, word) in parts.iter_mut().zip(words) {
+                *part = *word;
             }
-            None => self.overflow = true,
         }
+        self.at += head.len() + body.len();
     }
 }
