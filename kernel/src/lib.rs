@@ -10,3 +10,4 @@ pub mod lock;
 #[cfg(target_os = "none")]
 #[allow(unsafe_code)]
 pub mod machine;
+mod random;

@@ -1,6 +1,7 @@
 //! What the kernel was handed and what it made of it, in words.
 
 use aarch64_cpu::registers::*;
+use kernel::frames::Order;
 use kernel::machine::{memory, translate};
 use kernel::{print, println};
 use shared_abi::addr::PAGE_SHIFT;
@@ -79,5 +80,7 @@ pub fn memory() {
     for (order, count) in statistics.free_blocks.iter().enumerate().filter(|(_, count)| **count > 0) {
         print!(" {order}:{count}");
     }
-    println!();
+    let largest = statistics.largest().map_or(0, Order::bytes);
+    let unusable = statistics.unusable_permille(Order::CHUNK);
+    println!("; the largest is {} KiB, {unusable} of 1000 frames are in none of 2 MiB", largest >> 10);
 }

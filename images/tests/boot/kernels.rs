@@ -3,6 +3,18 @@
 use crate::Behaviour;
 use crate::handoff::boot;
 
+/// What our kernel reaches one after the other: a line of its report each.
+const MILESTONES: [(&str, &str); 8] = [
+    ("address types", "no address without a meaning, no sum past an end"),
+    ("frames", "4 KiB, 2 MiB, 700 in a row; wrong frees refused, the sum right"),
+    ("page tables", "1 GiB, 2 MiB and 4 KiB for one range, and all of it gone"),
+    ("TTBR0, TTBR1", "the kernel above, nothing below"),
+    ("MMU on", "EL1, every register as the contract has it, every extent with its rights"),
+    ("heap", "Box, Vec, String, BTreeMap in "),
+    ("walks", "own walker as the hardware's at "),
+    ("spaces", "two words at one address, the kernel's out of reach, all frames back"),
+];
+
 pub fn all() -> Vec<Behaviour> {
     let mut list = vec![
         Behaviour::new("a_second_kernel_boots_behind_the_same_loader", || {
@@ -13,8 +25,16 @@ pub fn all() -> Vec<Behaviour> {
             let ended = boot("frames", &["--memory", "128M"])?.expect_status(0)?;
             ended.expect_said("taken, written, found and given back").map(drop)
         }),
-        Behaviour::new("the_heap_keeps_every_byte", || {
-            boot("heap", &[])?.expect_status(0)?.expect_said("every byte as it was left").map(drop)
+        // Small RAM, so that the workloads come to its end.
+        Behaviour::new("the_workloads_of_the_host_hold_on_the_machine", || {
+            let ended = boot("workloads", &["--memory", "128M", "--append", "20000"])?.expect_status(0)?;
+            ended
+                .expect_said("frames: 20000 steps: ")?
+                .expect_said("spaces: 20000 steps: ")?
+                .expect_said("heap: 20000 steps: ")?
+                .expect_said("again after small blocks had been everywhere")?
+                .expect_said(" frames free, as before")
+                .map(drop)
         }),
     ];
     list.push(Behaviour::new("memory_appears_where_its_fault_is_resolved", || {
@@ -41,6 +61,12 @@ pub fn all() -> Vec<Behaviour> {
                 .expect_said("300 spaces shared 255 ASIDs and kept their words")?
                 .expect_said("302 spaces destroyed, every frame is back")
                 .map(drop)
+        }));
+    }
+    for (name, what) in MILESTONES {
+        let behaviour = name.replace(", ", "_and_").replace(' ', "_");
+        list.push(Behaviour::new(format!("the_kernel_reaches_the_milestone_{behaviour}"), move || {
+            boot("default", &[])?.expect_said(&format!("{name:<13} ok: {what}")).map(drop)
         }));
     }
     list

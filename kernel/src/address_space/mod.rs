@@ -30,6 +30,7 @@ mod tables;
 mod tlb;
 mod tree;
 mod user;
+pub mod workload;
 
 #[cfg(test)]
 mod tests;

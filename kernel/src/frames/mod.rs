@@ -34,6 +34,7 @@ mod order;
 mod ranges;
 mod statistics;
 mod uses;
+pub mod workload;
 mod zone;
 
 #[cfg(test)]

@@ -221,9 +221,9 @@ proptest! {
     }
 }
 
-/// Steps of the workload: HANDOFF_HEAP_STEPS=1000000 makes it long.
+/// Steps of the workload: HANDOFF_STEPS=1000000 makes it long.
 fn steps_of_workload() -> u64 {
-    std::env::var("HANDOFF_HEAP_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(30_000)
+    std::env::var("HANDOFF_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(30_000)
 }
 
 #[test]

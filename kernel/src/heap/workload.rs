@@ -10,6 +10,7 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use super::{Blocks, HeapError};
+use crate::random::Random;
 
 /// Bytes of a block that are painted one by one; of larger blocks, the first and last of them, and one a page.
 const PAINTED: usize = 512;
@@ -69,7 +70,7 @@ struct Live {
 /// The state of a run: `SLOTS` blocks at most.
 pub struct Workload<const SLOTS: usize> {
     slots: [Option<Live>; SLOTS],
-    random: u64,
+    random: Random,
     bytes: usize,
     summary: Summary,
 }
@@ -82,7 +83,7 @@ impl<const SLOTS: usize> Workload<SLOTS> {
     pub const fn new(seed: u64) -> Self {
         Self {
             slots: [None; SLOTS],
-            random: seed | 1,
+            random: Random::new(seed),
             bytes: 0,
             summary: Summary { allocated: 0, stayed: 0, moved: 0, exhausted: 0, peak: 0 },
         }
@@ -98,12 +99,8 @@ impl<const SLOTS: usize> Workload<SLOTS> {
         self.bytes
     }
 
-    /// xorshift64*.
     fn random(&mut self, below: usize) -> usize {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        ((self.random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) as usize) % below.max(1)
+        self.random.below(below as u64) as usize
     }
 
     /// 1 byte to 256 KiB, every doubling as likely as the others.

@@ -15,13 +15,16 @@ use core::mem::offset_of;
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ID_AA64MMFR1_EL1, Readable, TCR_EL1, TTBR0_EL1, Writeable};
+use shared_abi::addr::{Frame, VirtAddr};
 use shared_abi::boot_info::BootInfo;
 use shared_abi::contract::registers::TCR_EPD0;
 
 use super::memory::Memory;
 use super::vectors;
-use crate::address_space::{Flush, SpaceError, Tlb, UserSpace};
+use crate::address_space::workload::Cpu;
+use crate::address_space::{Flush, SpaceError, Tlb, Ttbr0, UserSpace};
 use crate::faults::{Fault, FaultFrame, FaultHook, Interest, Resolution};
+use crate::frames::DirectMap;
 
 /// SPSR_EL1 for EL0 with everything masked (Arm ARM C5.2.19).
 const EL0: u64 = 0x3C0;
@@ -34,6 +37,9 @@ const PAN: u64 = 1 << 22;
 
 /// TCR_EL1.E0PD1: what EL0 tries of the high half faults before any walk.
 const E0PD1: u64 = 1 << 56;
+
+/// A data abort of EL1's own.
+const DATA_ABORT: u8 = 0x25;
 
 /// What [`run`] leaves behind and what comes back.
 struct Crossing {
@@ -73,7 +79,8 @@ impl FaultHook for Back {
 static BACK: Back = Back;
 
 /// Readies the machine for user spaces: TTBR0 walks on, with the empty table, and what this CPU has to keep EL0
-/// and EL1 apart. The vectors are installed. `false` if there is no room for the hook.
+/// and EL1 apart. The vectors are installed; hooks that resolve faults of user memory are added before, since they
+/// are to be asked first. `false` if there is no room for two more.
 ///
 /// The table is in place before walks are allowed, and as TLBs may keep what TCR_EL1 said (Arm ARM D8.16.2), they
 /// forget it before anything can rely on the new value.
@@ -94,7 +101,7 @@ pub fn start(info: &BootInfo<'_>, memory: &mut Memory) -> bool {
         // SAFETY: see `Single`.
         unsafe { (*CROSSING.0.get()).pan = PAN };
     }
-    vectors::add_hook(Interest::User, &BACK)
+    vectors::add_hook(Interest::User, &BACK) && vectors::add_hook(Interest::Class(DATA_ABORT), &NOTHING)
 }
 
 impl Memory {
@@ -104,15 +111,13 @@ impl Memory {
     /// Those of [`Asids::activate`](crate::address_space::Asids::activate).
     pub fn enter(&mut self, space: &mut UserSpace) -> Result<(), SpaceError> {
         let ttbr0 = self.asids.activate(0, space, &mut self.tlb)?;
-        TTBR0_EL1.set(ttbr0.get());
-        barrier::isb(barrier::SY);
+        self.cpu().run_in(Some(ttbr0));
         Ok(())
     }
 
     /// This CPU is in no user space from now on.
     pub fn leave(&mut self) {
-        TTBR0_EL1.set(self.empty_root.start().get());
-        barrier::isb(barrier::SY);
+        self.cpu().run_in(None);
         self.asids.deactivate(0);
     }
 }
@@ -128,6 +133,98 @@ pub fn run(registers: &FaultFrame) -> FaultFrame {
         (*crossing).exit
     }
 }
+
+/// This CPU as EL0 has it, without leaving EL1: for comparing with a model.
+#[derive(Debug)]
+pub struct ThisCpu {
+    /// TTBR0 outside of user spaces.
+    empty_root: Frame,
+}
+
+impl Memory {
+    /// The CPU that runs.
+    pub fn cpu(&self) -> ThisCpu {
+        ThisCpu { empty_root: self.empty_root }
+    }
+}
+
+impl Cpu<DirectMap> for ThisCpu {
+    fn run_in(&mut self, ttbr0: Option<Ttbr0>) {
+        TTBR0_EL1.set(ttbr0.map_or(self.empty_root.start().get(), Ttbr0::get));
+        barrier::isb(barrier::SY);
+    }
+
+    fn load(&mut self, _: &mut DirectMap, at: VirtAddr) -> Option<u64> {
+        load(at)
+    }
+
+    fn can_store(&mut self, at: VirtAddr) -> bool {
+        load(at).is_some_and(|word| store(at, word))
+    }
+}
+
+/// The word at `at` as EL0 has it; `None` where EL0 would fault.
+pub fn load(at: VirtAddr) -> Option<u64> {
+    // SAFETY: an unprivileged load reads what EL0 may read, or faults, and then `Nothing` has it return.
+    let Tried { word, done } = unsafe { user_load(at.get()) };
+    (done != 0).then_some(word)
+}
+
+/// Stores `word` at `at` as EL0 would; `false` where that would fault.
+pub fn store(at: VirtAddr, word: u64) -> bool {
+    // SAFETY: an unprivileged store changes what EL0 may change, or faults, and then `Nothing` has it return.
+    unsafe { user_store(at.get(), word) }.done != 0
+}
+
+/// What `user_load` and `user_store` return.
+#[repr(C)]
+struct Tried {
+    word: u64,
+    done: u64,
+}
+
+/// Lets EL1's own tries of user memory return when they fault.
+struct Nothing;
+
+impl FaultHook for Nothing {
+    fn resolve(&self, fault: &Fault, frame: &mut FaultFrame) -> Resolution {
+        let tries = [user_load as *const () as u64, user_store as *const () as u64];
+        if fault.from_user || !tries.contains(&fault.at) {
+            return Resolution::NotMine;
+        }
+        frame.return_address = user_nothing as *const () as u64;
+        Resolution::Resolved
+    }
+}
+
+static NOTHING: Nothing = Nothing;
+
+unsafe extern "C" {
+    fn user_load(address: u64) -> Tried;
+    fn user_store(address: u64, word: u64) -> Tried;
+    fn user_nothing();
+}
+
+global_asm!(
+    r#"
+    .section .text.user_access, "ax"
+    .global user_load, user_store, user_nothing
+    .type   user_load, %function
+user_load:
+    ldtr    x0, [x0]
+    mov     x1, #1
+    ret
+    .type   user_store, %function
+user_store:
+    sttr    x1, [x0]
+    mov     x1, #1
+    ret
+    .type   user_nothing, %function
+user_nothing:
+    mov     x1, #0
+    ret
+    "#
+);
 
 unsafe extern "C" {
     fn run_user(registers: &FaultFrame, kernel: *mut [u64; 13]);

@@ -177,8 +177,14 @@ impl Shared {
         None
     }
 
-    /// An access to `at`: by what the TLB has, else by a walk that it remembers. The physical address.
+    /// An access to `at`: the physical address.
     pub fn access(&self, regime: Regime, at: VirtAddr) -> Option<u64> {
+        let leaf = self.look_up(regime, at)?;
+        Some((leaf.descriptor & ADDRESS) + (at.get() - leaf.start))
+    }
+
+    /// The leaf for `at`: what the TLB has, else what a walk finds, which it remembers.
+    pub fn look_up(&self, regime: Regime, at: VirtAddr) -> Option<Cached> {
         let (at, asid) = (at.get(), regime.asid());
         let mut tlb = self.tlb.borrow_mut();
         let hits: Vec<_> = tlb
@@ -189,7 +195,7 @@ impl Shared {
             .collect();
         assert!(hits.len() < 2, "TLB conflict at {at:#x}: {hits:x?}");
         if let [hit] = hits[..] {
-            return Some((hit.descriptor & ADDRESS) + (at - hit.start));
+            return Some(*hit);
         }
         // The deepest table that a former walk came past.
         let passed = tlb
@@ -212,8 +218,9 @@ impl Shared {
             }
             // nG says whose it is.
             let tag = if entry >> 11 & 1 == 1 { asid } else { None };
-            tlb.leaves.push(Cached { asid: tag, start, bytes, descriptor: entry });
-            return Some((entry & ADDRESS) + (at - start));
+            let leaf = Cached { asid: tag, start, bytes, descriptor: entry };
+            tlb.leaves.push(leaf);
+            return Some(leaf);
         }
         None
     }
@@ -268,5 +275,35 @@ impl Tlb for Hardware {
 
     fn sync_instructions(&mut self, memory: PhysRange) {
         self.shared.events.borrow_mut().push(Event::Sync(memory.start().get(), memory.len()));
+    }
+}
+
+/// A CPU that runs in user spaces, with the one TLB.
+pub struct UserCpu {
+    pub shared: Rc<Shared>,
+    pub regime: Option<Regime>,
+}
+
+impl workload::Cpu<Ram> for UserCpu {
+    fn run_in(&mut self, ttbr0: Option<Ttbr0>) {
+        self.shared.events.borrow_mut().clear();
+        self.regime = ttbr0.map(Regime::User);
+        let mut tlb = self.shared.tlb.borrow_mut();
+        if let Some(asid) = self.regime.and_then(Regime::asid)
+            && !tlb.live.contains(&asid)
+        {
+            tlb.live.push(asid);
+        }
+    }
+
+    fn load(&mut self, memory: &mut Ram, at: VirtAddr) -> Option<u64> {
+        let phys = self.shared.access(self.regime?, at)?;
+        Some(memory.page(OwnedFrame::new(phys / PAGE))[(phys % PAGE / 8) as usize])
+    }
+
+    fn can_store(&mut self, at: VirtAddr) -> bool {
+        // AP[2] is for read-only.
+        let leaf = self.regime.and_then(|regime| self.shared.look_up(regime, at));
+        leaf.is_some_and(|leaf| leaf.descriptor >> 7 & 1 == 0)
     }
 }

@@ -5,7 +5,7 @@ mod model;
 
 use super::*;
 use crate::frames::{FrameAllocator, FrameRange, Order};
-use hardware::{Event, Hardware, Ram, Regime, Shared};
+use hardware::{Event, Hardware, Ram, Regime, Shared, UserCpu};
 use shared_abi::addr::{Frame, PAGE, PageSize, PhysAddr, PhysRange, VirtAddr, VirtRange};
 use shared_abi::memory::RegionKind;
 use shared_abi::page_table::TableError;
@@ -438,4 +438,50 @@ fn operands_are_page_numbers_and_asids_as_the_instructions_take_them() {
     assert_eq!(flush, Flush::Pages { first, step: 1, count: 2, leaves_only: true, global: true });
     let all = Flush::of(None, range(0xFFFF_0000_1000_0000, 513 * PAGE), PageSize::Size4K, true);
     assert_eq!(all, Flush::Everything);
+}
+
+/// Steps of the workload: HANDOFF_STEPS=1000000 makes it long.
+fn steps() -> u64 {
+    std::env::var("HANDOFF_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(5_000)
+}
+
+#[test]
+fn the_workload_of_the_machine_holds_on_the_host() {
+    let mut machine = Machine::new(8 * MEGABYTES_2);
+    let free = machine.frames.free_frames();
+    let mut cpu = UserCpu { shared: machine.shared.clone(), regime: None };
+    let mut workload = workload::Workload::new(1);
+    let ran = workload.run(&mut machine.with(), &mut cpu, steps());
+    assert_eq!(ran, Ok(()), "after {}", workload.summary());
+    workload.finish(&mut machine.with(), &mut cpu).unwrap();
+    assert_eq!(machine.frames.free_frames(), free);
+    let done = workload.summary();
+    assert!(done.edits > 500 && done.refused > 500 && done.undone > 50 && done.looks > 5_000, "{done}");
+}
+
+#[test]
+fn the_workload_finds_a_tlb_that_is_not_told() {
+    /// Does one thing too little.
+    struct Deaf(Hardware, bool);
+    impl Tlb for Deaf {
+        fn publish(&mut self) {}
+        fn invalidate(&mut self, flush: &Flush) {
+            if !self.1 && !matches!(flush, Flush::Pages { .. }) {
+                self.0.invalidate(flush);
+            }
+        }
+        fn sync_instructions(&mut self, _: PhysRange) {}
+    }
+    for all in [false, true] {
+        let machine = Machine::new(8 * MEGABYTES_2);
+        let (mut frames, mut asids) = (machine.frames, machine.asids);
+        let mut tlb = Deaf(machine.tlb, all);
+        // The machine's memory need not find it first.
+        let mut cpu = UserCpu { shared: Rc::clone(&machine.shared), regime: None };
+        let mut with = Resources { frames: &mut frames, asids: &mut asids, tlb: &mut tlb };
+        let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            workload::Workload::new(1).run(&mut with, &mut cpu, 5_000)
+        }));
+        assert!(!matches!(ran, Ok(Ok(()))), "it found nothing");
+    }
 }

@@ -316,3 +316,47 @@ fn errors_name_both_frames_and_have_codes_of_their_own() {
         "0x1 frames at 0x0000000040001000 are not what was allocated: 0x4 frames at 0x0000000040000000"
     );
 }
+
+/// Steps of the workload: HANDOFF_STEPS=1000000 makes it long.
+fn steps() -> u64 {
+    std::env::var("HANDOFF_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(20_000)
+}
+
+#[test]
+fn the_workload_of_the_machine_holds_on_the_host() {
+    // Where much is in use, and where much is free.
+    for (map, seed) in [(tight(), 1), (rugged(), 2)] {
+        let mut frames = allocator(&map);
+        let free = frames.free_frames();
+        let mut workload = workload::Workload::<256>::new(seed);
+        let ran = workload.run(&mut frames, steps());
+        assert_eq!(ran, Ok(()), "after {}", workload.summary());
+        workload.finish(&mut frames).unwrap();
+        assert_eq!(frames.free_frames(), free);
+        let done = workload.summary();
+        assert!(done.allocated > 1000 && done.reserved > 500 && done.refused > 5000, "{done}");
+        assert_eq!(done.exhausted > 0, seed == 1, "{done}");
+    }
+}
+
+#[test]
+fn the_workload_finds_frames_that_are_lost_or_written_to() {
+    let run = |harm: fn(&mut FrameAllocator<Arena>)| {
+        let mut frames = allocator(&tight());
+        let mut workload = workload::Workload::<256>::new(1);
+        workload.run(&mut frames, 1000).unwrap();
+        harm(&mut frames);
+        workload.run(&mut frames, 1000).and_then(|()| workload.finish(&mut frames)).unwrap_err()
+    };
+    // Somebody writes to all of memory but the allocator's tables.
+    let written = run(|frames| {
+        let metadata = metadata(frames).aligned_outward(shared_abi::addr::PageSize::Size4K).frames();
+        let own = metadata.0.number()..metadata.0.number() + metadata.1;
+        let pages = frames.memory_mut().pages.iter_mut();
+        pages.filter(|(number, _)| !own.contains(number)).for_each(|(_, page)| page.fill(7));
+    });
+    assert!(matches!(written, workload::Wrong::Changed(_)), "{written}");
+    // A counter goes wrong.
+    let lost = run(|frames| frames.elsewhere += 1);
+    assert!(matches!(lost, workload::Wrong::Count { .. }), "{lost}");
+}

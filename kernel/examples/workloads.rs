@@ -1,0 +1,162 @@
+//! The workloads of the host's tests, on the machine: frames, user spaces, heap.
+//!
+//! Each does as many random steps as the command line says and checks every one against a model; the user spaces are
+//! looked at through the hardware's own tables walks and TLB. Then everything is given back, and the frames are as
+//! they were. A step that goes wrong is said, and is the verdict.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(target_os = "none")]
+mod workloads {
+    use core::alloc::Layout;
+    use core::fmt::Display;
+    use core::ptr::NonNull;
+
+    use kernel::heap::{Blocks, HeapError};
+    use kernel::lock::Lock;
+    use kernel::machine::memory::{KernelHeap, Memory};
+    use kernel::machine::{console, ending, memory, user, vectors};
+    use kernel::println;
+    use kernel::{address_space, frames, heap};
+    use shared_abi::boot_info::BootInfo;
+    use shared_abi::verdict::Verdict;
+
+    shared_abi::entry!(kmain);
+
+    #[global_allocator]
+    static HEAP: KernelHeap = memory::heap();
+
+    /// Steps of each workload unless the command line says how many.
+    const STEPS: u64 = 20_000;
+
+    // Too large for the boot stack.
+    static FRAMES: Lock<frames::workload::Workload<256>> = Lock::new(frames::workload::Workload::new(1));
+    static SPACES: Lock<address_space::workload::Workload> =
+        Lock::new(address_space::workload::Workload::new(1));
+    static BLOCKS: Lock<heap::workload::Workload<256>> = Lock::new(heap::workload::Workload::new(1));
+
+    fn expect(holds: bool, what: &str, code: u32) {
+        if !holds {
+            println!("workloads: {what}");
+            ending::finish(Verdict::Bad(code));
+        }
+    }
+
+    fn locked<T>(action: impl FnOnce(&mut Memory) -> T) -> T {
+        match memory::with(action) {
+            Some(value) => value,
+            None => ending::finish(Verdict::Bad(1)),
+        }
+    }
+
+    /// Says what was done, or what went wrong.
+    fn judge(name: &str, steps: u64, result: Result<(), impl Display>, summary: impl Display, code: u32) {
+        match result {
+            Ok(()) => println!("{name}: {steps} steps: {summary}"),
+            Err(wrong) => {
+                println!("{name}: WRONG: {wrong}, after {summary}");
+                ending::finish(Verdict::Bad(code));
+            }
+        }
+    }
+
+    fn kmain(info: BootInfo<'static>) -> ! {
+        console::start(&info);
+        ending::start(&info);
+        vectors::install(&info);
+        if let Err(error) = memory::start(&info, &HEAP) {
+            println!("workloads: {error}");
+            ending::finish(Verdict::Bad(1));
+        }
+        expect(locked(|memory| user::start(&info, memory)), "no room for a hook", 1);
+        let steps = info.command_line().trim().parse().unwrap_or(STEPS);
+        let before = locked(|memory| memory.frames.free_frames());
+
+        let mut workload = FRAMES.lock();
+        let result = locked(|memory| {
+            workload.run(&mut memory.frames, steps)?;
+            workload.finish(&mut memory.frames)
+        });
+        judge("frames", steps, result, workload.summary(), 2);
+
+        let mut workload = SPACES.lock();
+        let result = locked(|memory| {
+            let (mut cpu, mut with) = (memory.cpu(), memory.resources());
+            workload.run(&mut with, &mut cpu, steps)?;
+            workload.finish(&mut with, &mut cpu)
+        });
+        judge("spaces", steps, result, workload.summary(), 3);
+
+        let mut workload = BLOCKS.lock();
+        let result = HEAP.with(|heap| {
+            workload.run(heap, steps)?;
+            workload.finish(heap)
+        });
+        judge("heap", steps, result, workload.summary(), 4);
+
+        exhaustion();
+        HEAP.with(|heap| heap.trim());
+        let after = locked(|memory| memory.frames.free_frames());
+        expect(after == before, "frames are lost", 5);
+        println!("workloads: {after} frames free, as before");
+        ending::finish(Verdict::Good)
+    }
+
+    /// Takes all memory in large blocks, twice: the second time what freed small blocks had occupied must serve as
+    /// well. The end is an error with sizes, and the heap goes on.
+    fn exhaustion() {
+        const PIECE: Layout = Layout::new::<[u8; 1 << 20]>();
+        const SMALL: Layout = Layout::new::<[u8; 48]>();
+        let mut pieces = [None; 512];
+        let mut counts = [0; 2];
+        for count in &mut counts {
+            let mut last = None;
+            for slot in &mut pieces {
+                match HEAP.try_allocate(PIECE) {
+                    Ok(piece) => *slot = Some(piece),
+                    Err(error) => last = Some(error),
+                }
+            }
+            *count = pieces.iter().flatten().count();
+            let is_told = matches!(last, Some(HeapError::Exhausted { size, mapped, .. })
+                if size == PIECE.size() && mapped >= *count << 20);
+            expect(is_told, "exhaustion is not told with its sizes", 6);
+            pieces.iter_mut().filter_map(Option::take).for_each(|piece| free(piece, PIECE));
+            // Half of the memory becomes small blocks, and free again.
+            let mut small = None;
+            for _ in 0..(*count << 19) / 48 {
+                let Ok(block) = HEAP.try_allocate(SMALL) else { break };
+                // SAFETY: a block of 48 bytes, which is this function's until it is freed below.
+                unsafe { block.cast::<Option<NonNull<u8>>>().write(small.replace(block)) };
+            }
+            while let Some(block) = small {
+                // SAFETY: as it was written above.
+                small = unsafe { block.cast::<Option<NonNull<u8>>>().read() };
+                free(block, SMALL);
+            }
+        }
+        let [first, second] = counts;
+        expect(first > 32 && second == first, "memory of freed small blocks does not serve large ones", 7);
+        expect(HEAP.try_allocate(SMALL).map(|block| free(block, SMALL)).is_ok(), "the heap is broken", 8);
+        let layout = Layout::from_size_align(1 << 46, 4096).unwrap_or(PIECE);
+        let refused = matches!(HEAP.try_allocate(layout), Err(HeapError::TooLarge { .. }));
+        expect(refused, "64 TiB were not refused as such", 9);
+        println!("heap: exhausted after {first} MiB, again after small blocks had been everywhere");
+    }
+
+    fn free(block: NonNull<u8>, layout: Layout) {
+        // SAFETY: the callers' blocks, of this layout, used no more.
+        let freed = HEAP.with(|heap| unsafe { heap.free(block, layout) });
+        expect(freed.is_ok(), "a block was not taken back", 10);
+    }
+
+    #[panic_handler]
+    fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+        println!("{info}");
+        ending::finish(Verdict::Bad(255))
+    }
+}
+
+#[cfg(not(target_os = "none"))]
+fn main() {
+    eprintln!("a kernel runs on a bare machine: scripts/run.sh --kernel workloads boots it");
+}
