@@ -6,7 +6,6 @@ mod tables;
 
 use core::fmt::Write as _;
 
-use elfloader::command_line::CommandLine;
 use elfloader::handoff::{self, Entered, Facts, Tables};
 use elfloader::kernel_elf::KernelElf;
 use elfloader::occupancy;
@@ -68,16 +67,25 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
 
     stages::begin("read the image");
     let image = image::open(&own, &mut identity)?;
+    let early = firmware::start_early_console(&image, &mut identity)?;
 
     stages::begin("read the device tree");
     let machine = &mut scratch.machine;
-    let tree = firmware::describe(&entered, &own, &image, &mut identity, &mut scratch.tree, machine)?;
+    let (found, survey) = firmware::describe(&entered, &image, &mut identity, &mut scratch.tree, machine)?;
+    machine.console = machine.console.or(early);
+    if entered.flags.contains(PlatformFlags::NO_FIRMWARE) {
+        // Whatever the tree says: nobody is there to answer.
+        machine.psci = None;
+    }
     let machine = &*machine;
-    let command_line = image.command_line(machine);
+    firmware::start_console(machine, &own)?;
+    firmware::announce(&entered, machine, &image);
+    let command_line = image.command_line(machine.boot.command_line);
 
     stages::begin("map the memory");
     let map = &mut scratch.map;
-    occupancy::lay_out(map, machine, processor.physical_size.limit(), &image, &tree)?;
+    let tree = occupancy::lay_out(map, machine, processor.physical_size.limit(), &image, &found)?;
+    firmware::settle_tree(&found, &tree, &survey, &mut identity)?;
 
     stages::begin("read the kernel");
     image::verify(&image)?;
@@ -85,7 +93,7 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
 
     stages::begin("plan");
     let entropy = firmware::entropy(machine, &image);
-    let randomize = CommandLine(command_line).allows_randomness();
+    let randomize = command_line.allows_randomness();
     let ram_end = map.mapped_span().map_or(0, PhysRange::end);
     let placement = Placement::choose(elf, &Policy::new(elf.note(), randomize), entropy.layout, ram_end)?;
     let site = occupancy::site(&image, elf, machine, map, command_line);

@@ -1,8 +1,9 @@
 //! The command line: words, and the few that the loader itself obeys.
 //!
-//! It is the kernel's; what is not known here is not an error. Words are separated by spaces, a part between
-//! double quotes is not, and what follows a word `--` is not for the loader (both as in Linux). Where a word is
-//! given twice, the later one counts.
+//! It is the kernel's; what is not known here is not an error. What is packed with the kernel comes first, then what
+//! firmware passes. Words are separated by spaces, a part between double quotes is not, and what follows a word `--`
+//! is not for the loader (both as in Linux). Where a word is given twice, the later one counts: so firmware, which is
+//! asked last, has the last word.
 
 use shared_abi::addr::PhysAddr;
 use shared_abi::uart::UartKind;
@@ -25,16 +26,35 @@ refusals! {
         => "earlycon= asks for accesses of {bits} bits; there are mmio, mmio16 and mmio32";
 }
 
-/// A command line.
+/// A command line in two parts, which are one line to whoever reads it. No word reaches from one into the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CommandLine<'c>(pub &'c str);
+pub struct CommandLine<'c> {
+    /// What is packed with the kernel; may be empty.
+    pub packed: &'c str,
+    /// What firmware passes; may be empty.
+    pub passed: &'c str,
+}
 
 impl<'c> CommandLine<'c> {
+    /// What to write one after the other for the whole line.
+    pub fn parts(self) -> [&'c str; 3] {
+        let between = if self.packed.is_empty() || self.passed.is_empty() { "" } else { " " };
+        [self.packed, between, self.passed]
+    }
+
+    /// Bytes of the whole line.
+    pub fn length(self) -> usize {
+        self.parts().iter().map(|part| part.len()).sum()
+    }
+
     /// The words up to `--`, quotes included.
     pub fn words(self) -> impl Iterator<Item = &'c str> {
-        let mut rest = self.0;
+        let (mut rest, mut next) = (self.packed, self.passed);
         core::iter::from_fn(move || {
             rest = rest.trim_start_matches(is_space);
+            if rest.is_empty() {
+                rest = core::mem::take(&mut next).trim_start_matches(is_space);
+            }
             let mut quoted = false;
             let ends = |letter: char| {
                 quoted ^= letter == '"';
@@ -135,13 +155,17 @@ mod tests {
 
     use super::*;
 
+    fn packed(packed: &str) -> CommandLine<'_> {
+        CommandLine { packed, passed: "" }
+    }
+
     fn console(text: &str) -> Result<Option<Console<'_>>, CommandLineError> {
-        CommandLine(text).early_console()
+        packed(text).early_console()
     }
 
     #[test]
     fn words_end_at_spaces_outside_quotes_and_at_two_dashes() {
-        let line = CommandLine("  quiet a=\"b c\"\tnokaslr x=1 x=2 y=\"\" -- z");
+        let line = packed("  quiet a=\"b c\"\tnokaslr x=1 x=2 y=\"\" -- z");
         assert_eq!(
             line.words().collect::<Vec<_>>(),
             ["quiet", "a=\"b c\"", "nokaslr", "x=1", "x=2", "y=\"\""]
@@ -150,7 +174,21 @@ mod tests {
         assert_eq!(line.value("x"), Some("2"));
         assert_eq!((line.value("y"), line.value("z"), line.value("")), (Some(""), None, None));
         assert!(line.has("quiet") && !line.has("z") && !line.allows_randomness());
-        assert!(CommandLine("nokaslrx xnokaslr -- nokaslr").allows_randomness());
+        assert!(packed("nokaslrx xnokaslr -- nokaslr").allows_randomness());
+    }
+
+    #[test]
+    fn what_firmware_passes_comes_last() {
+        let line = CommandLine { packed: "a x=1 ", passed: " x=2  b" };
+        assert_eq!(line.words().collect::<Vec<_>>(), ["a", "x=1", "x=2", "b"]);
+        assert_eq!(line.value("x"), Some("2"));
+        assert_eq!((line.parts().concat(), line.length()), ("a x=1   x=2  b".into(), 14));
+        // One line: what ends the loader's words in the first part ends them for good.
+        assert_eq!(CommandLine { packed: "a --", passed: "nokaslr" }.words().count(), 1);
+        for line in [CommandLine { packed: "", passed: "b" }, CommandLine { packed: "b", passed: "" }] {
+            assert_eq!((line.parts().concat(), line.words().count()), ("b".into(), 1));
+        }
+        assert_eq!(CommandLine::default().words().count(), 0);
     }
 
     #[test]
@@ -195,7 +233,7 @@ mod tests {
     proptest! {
         #[test]
         fn words_are_all_that_is_not_space(text in "[ \ta-z\"=,-]{0,40}") {
-            let words: Vec<_> = CommandLine(&text).words().collect();
+            let words: Vec<_> = packed(&text).words().collect();
             prop_assert!(words.iter().all(|word| !word.is_empty() && *word != "--"));
             if !text.contains('"') {
                 let plain: Vec<_> = text.split_ascii_whitespace().take_while(|word| *word != "--").collect();

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use elfloader::command_line::CommandLineError;
 use elfloader::device_tree::TreeError;
 use elfloader::kernel_elf::KernelElfError;
 use elfloader::memory_map::MapError;
@@ -87,6 +88,7 @@ errors! {
     Header(HeaderError),
     Payload(PayloadError),
     Tree(TreeError<'static>),
+    CommandLine(CommandLineError),
     Map(MapError<'static>),
     Elf(KernelElfError),
     Plan(PlanError),

@@ -15,6 +15,8 @@ use shared_abi::crc32c::Crc32c;
 use shared_abi::image::header::BootFlags;
 use shared_abi::image::payload::Kind;
 
+use crate::closed_features::IdRegisters;
+use crate::command_line::CommandLine;
 use crate::entropy::Entropy;
 use crate::image::Image;
 use crate::kernel_elf::Position;
@@ -49,6 +51,8 @@ pub struct Processor {
     pub physical_size: PhysicalSize,
     /// CNTFRQ_EL0 in Hz; 0 if firmware did not set it.
     pub timer_frequency: u64,
+    /// What its ID registers show.
+    pub id: IdRegisters,
 }
 
 /// The translation tables as they are handed over.
@@ -73,7 +77,7 @@ pub struct Facts<'a> {
     /// The machine as described.
     pub machine: &'a Machine<'a>,
     /// The command line in force.
-    pub command_line: &'a str,
+    pub command_line: CommandLine<'a>,
     /// Randomness for the kernel.
     pub entropy: &'a Entropy,
     /// The plan that was carried out.
@@ -372,6 +376,7 @@ fn platform(facts: &Facts<'_>, model: StringRef) -> Platform {
             (false, false) => ExitMethod::NONE,
         },
         tree_source: facts.tree.source,
+        closed_features: processor.id.closed(entered.level),
         flags: entered.flags,
         phys_address_bits: processor.physical_size.bits(),
         midr: processor.model,
@@ -388,8 +393,8 @@ fn files(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteErr
         virt_start: offset.wrapping_add(tree.start().get()),
         length: tree.len(),
     })?;
-    if !facts.command_line.is_empty() {
-        out.command_line(facts.command_line)?;
+    if facts.command_line.length() > 0 {
+        out.command_line(&facts.command_line.parts())?;
     }
     for module in facts.image.payload.entries().filter(|entry| entry.kind == Kind::MODULE) {
         let phys = facts.image.range_of(&module);

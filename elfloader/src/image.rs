@@ -4,7 +4,7 @@ use shared_abi::addr::PhysRange;
 use shared_abi::image::header::Header;
 use shared_abi::image::payload::{Entry, Kind, PayloadTable};
 
-use crate::platform::Machine;
+use crate::command_line::CommandLine;
 
 /// The image, opened: its payload table and its end marker are right.
 pub struct Image<'a> {
@@ -38,12 +38,9 @@ impl<'a> Image<'a> {
         self.payload.find(kind).map(|entry| self.payload.bytes(&entry))
     }
 
-    /// The command line in force: firmware's if it gives one, else the packed one.
-    pub fn command_line(&self, machine: &Machine<'a>) -> &'a str {
-        if !machine.boot.command_line.is_empty() {
-            return machine.boot.command_line;
-        }
+    /// The packed command line, in front of what firmware passes.
+    pub fn command_line(&self, passed: &'a str) -> CommandLine<'a> {
         let packed = self.bytes_of_kind(Kind::COMMAND_LINE).unwrap_or_default();
-        core::str::from_utf8(packed).map_or("", |text| text.trim_end_matches('\0'))
+        CommandLine { packed: core::str::from_utf8(packed).unwrap_or_default(), passed }
     }
 }

@@ -7,11 +7,12 @@
 //! initrd
 //! ```
 
-use shared_abi::addr::{PageSize, PhysRange};
+use shared_abi::addr::{PAGE, PageSize, PhysRange};
 use shared_abi::boot_info::TreeSource;
 use shared_abi::image::payload::Kind;
 use shared_abi::memory::RegionKind;
 
+use crate::command_line::CommandLine;
 use crate::handoff;
 use crate::image::Image;
 use crate::kernel_elf::KernelElf;
@@ -31,7 +32,8 @@ pub struct Tree {
     pub source: TreeSource,
 }
 
-/// Fills an empty map: all RAM below `limit`, and what is in it already.
+/// Fills an empty map: all RAM below `limit`, and what is in it already. Returns where the tree is to be from now on:
+/// where it is, unless that is no RAM (flash, a ROM), which nobody could wipe, reserve or map.
 ///
 /// # Errors
 /// Those of [`MemoryMap::lay_out`], [`MemoryMap::claim`] and [`MemoryMap::place_dynamic`].
@@ -41,16 +43,30 @@ pub fn lay_out<'n>(
     limit: u64,
     image: &Image<'_>,
     tree: &Tree,
-) -> Result<(), MapError<'n>> {
+) -> Result<Tree, MapError<'n>> {
+    const NAME: &str = "device tree";
     map.lay_out(machine, limit)?;
     map.claim(image.range, RegionKind::LOADER_RECLAIMABLE, "image")?;
-    if tree.source != TreeSource::PACKED {
-        map.claim(tree.range, RegionKind::DEVICE_TREE, "device tree")?;
-    }
+    let is_in_ram = match tree.source {
+        // Claimed with the image.
+        TreeSource::PACKED => true,
+        _ => match map.claim(tree.range, RegionKind::DEVICE_TREE, NAME) {
+            Err(MapError::NotMemory { .. }) => false,
+            claimed => claimed.map(|()| true)?,
+        },
+    };
     if let Some(initrd) = machine.boot.initrd {
         map.claim(initrd, RegionKind::INITRD, "initrd")?;
     }
-    map.place_dynamic(machine)
+    map.place_dynamic(machine)?;
+    let range = match is_in_ram {
+        true => tree.range,
+        false => {
+            let place = map.allocate(tree.range.len(), PAGE, ANYWHERE, RegionKind::DEVICE_TREE, NAME)?;
+            PhysRange::new(place.start(), tree.range.len()).unwrap_or(place)
+        }
+    };
+    Ok(Tree { range, ..*tree })
 }
 
 /// Where the plan's fixed points are, and how much room it has to make.
@@ -59,13 +75,13 @@ pub fn site(
     elf: &KernelElf<'_>,
     machine: &Machine<'_>,
     map: &MemoryMap<'_>,
-    command_line: &str,
+    command_line: CommandLine<'_>,
 ) -> Site {
     let names: usize = map.regions().iter().map(|region| region.name.len() + 1).sum();
     let regions = map.regions().len() + OWN_REGIONS;
     // A segment is at most five extents: two shared pages, its own, BSS in its last page and behind.
     let extents = elf.segments().len() * 5 + 2;
-    let text = names + command_line.len();
+    let text = names + command_line.length();
     Site {
         kernel: image.range_of_kind(Kind::KERNEL).unwrap_or_default().start(),
         resident: image.resident,

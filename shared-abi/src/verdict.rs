@@ -14,6 +14,9 @@
 //! (power-off)          0              1   without a verdict
 //! ```
 //!
+//! A machine without semihosting and without PSCI can only be parked: x0 is then the error's number, 802 for E0802,
+//! and x1 is [`PARKED`] with the subcode in its low byte, for whoever looks at it from outside.
+//!
 //! The subcode goes into `SYS_EXIT` (0x18) with the reason [`SEMIHOSTING_APPLICATION_EXIT`], as two 64-bit words
 //! that x1 points to (Arm semihosting, "SYS_EXIT", AArch64 form).
 
@@ -27,6 +30,9 @@ pub const SEMIHOSTING_WRITE0: u64 = 0x04;
 
 /// The first word of `SYS_EXIT`'s block: the program ended of itself (`ADP_Stopped_ApplicationExit`).
 pub const SEMIHOSTING_APPLICATION_EXIT: u64 = 0x2_0026;
+
+/// What x1 of a parked machine holds, above the subcode in the low byte.
+pub const PARKED: u64 = u64::from_be_bytes(*b"parked:\0");
 
 /// Status of `run` when the tool, its arguments or the host are at fault.
 pub const STATUS_HOST_ERROR: u8 = 2;
@@ -78,6 +84,14 @@ impl Ending {
             101 => Some(Self::Refused),
             102 => Some(Self::LoaderFault),
             103 => Some(Self::KernelFault),
+            _ => None,
+        }
+    }
+
+    /// The ending that x1 of a parked machine names; `None` if it is not parked.
+    pub const fn from_parked(x1: u64) -> Option<Self> {
+        match x1 & !0xFF {
+            PARKED => Self::from_exit_subcode(x1 & 0xFF),
             _ => None,
         }
     }
@@ -157,6 +171,8 @@ mod tests {
             // QEMU's exit status is one byte: 0 is a power-off, 1 its own failure, 128 and above a signal.
             assert!((2..128).contains(&ending.exit_subcode()), "{ending}");
             assert_eq!(Ending::from_exit_subcode(ending.exit_subcode()), Some(ending));
+            assert_eq!(Ending::from_parked(PARKED | ending.exit_subcode()), Some(ending));
+            assert_eq!(Ending::from_parked(ending.exit_subcode()), None);
         }
         let known = (0..=255).filter(|&subcode| Ending::from_exit_subcode(subcode).is_some());
         assert_eq!(known.count(), Ending::ALL.len());

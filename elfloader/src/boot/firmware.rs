@@ -1,11 +1,11 @@
 //! What firmware left: the device tree, the machine that it describes, the console, the command line.
 
-use elfloader::device_tree;
+use elfloader::device_tree::{self, Survey};
 use elfloader::entropy::{Entropy, Offered};
 use elfloader::handoff::Entered;
 use elfloader::image::Image;
 use elfloader::occupancy::Tree;
-use elfloader::platform::{Conduit, Machine};
+use elfloader::platform::{Conduit, Console, Machine};
 use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
 use shared_abi::boot_info::TreeSource;
 use shared_abi::image::header::LogLevel;
@@ -20,24 +20,58 @@ use crate::machine::own_image::OwnImage;
 use crate::machine::tables::IdentityMap;
 use crate::machine::{cpu, ending, tables};
 
-/// Describes the machine, wipes the seeds that it was given, and starts its console.
+/// Prints to the serial port that the packed command line names, until the device tree has been read.
+pub fn start_early_console(
+    image: &Image<'static>,
+    identity: &mut IdentityMap,
+) -> Result<Option<Console<'static>>, BootError> {
+    let console = image.command_line("").early_console()?;
+    if let Some(console) = &console {
+        identity.map_device(console.pages())?;
+        // SAFETY: the registers were just mapped where they lie, and stay so until the loader leaves the map; by then
+        // `start_console` has found another way to them.
+        unsafe { print_to(console, console.base.get()) };
+    }
+    Ok(console)
+}
+
+/// Describes the machine. Nothing is written: the tree may lie where that does something.
 pub fn describe(
     entered: &Entered,
-    own: &OwnImage,
     image: &Image<'_>,
     identity: &mut IdentityMap,
     scratch: &'static mut [u32],
     machine: &mut Machine<'static>,
-) -> Result<Tree, BootError> {
+) -> Result<(Tree, Survey), BootError> {
     let (range, source) = find_tree(entered, image, identity)?;
     // SAFETY: nobody writes to the tree while it is described.
     let survey = device_tree::describe(unsafe { identity.bytes(range) }, scratch, machine)?;
     let range = PhysRange::new(range.start(), survey.extent as u64).unwrap_or(range);
-    wipe_seeds(range, &survey);
-    trim(range);
-    start_console(machine, own)?;
-    announce(entered, machine, image);
-    Ok(Tree { range, source })
+    Ok((Tree { range, source }, survey))
+}
+
+/// Copies the tree if it is to be elsewhere, wipes its seeds and trims it.
+pub fn settle_tree(
+    found: &Tree,
+    tree: &Tree,
+    survey: &Survey,
+    identity: &mut IdentityMap,
+) -> Result<(), BootError> {
+    let (from, to) = (found.range.start(), tree.range.start());
+    if from != to {
+        identity.map(tree.range, Rights::ReadWrite)?;
+        // SAFETY: both are mapped, and the memory map has just given the new place to the tree alone.
+        unsafe {
+            core::ptr::copy_nonoverlapping(
+                from.get() as *const u8,
+                to.get() as *mut u8,
+                found.range.len() as usize,
+            );
+        }
+    }
+    wipe_seeds(tree.range, survey);
+    trim(tree.range);
+    Ok(())
 }
 
 /// What there is to be random with.
@@ -91,8 +125,8 @@ fn probe(address: u64, identity: &mut IdentityMap) -> Result<Option<PhysRange>, 
     Ok(tree)
 }
 
-/// Wipes the seeds in firmware's own tree: what was used must not be found later.
-fn wipe_seeds(tree: PhysRange, survey: &device_tree::Survey) {
+/// Wipes the seeds in the tree: what was used must not be found later.
+fn wipe_seeds(tree: PhysRange, survey: &Survey) {
     for seed in &survey.seeds {
         let start = tree.start().checked_add(seed.offset as u64);
         if let Some(range) = start.and_then(|start| PhysRange::new(start, seed.length as u64))
@@ -113,7 +147,7 @@ fn trim(tree: PhysRange) {
 }
 
 /// Maps the console's registers where the kernel will find them as well, and prints there from here on.
-fn start_console(machine: &Machine<'_>, own: &OwnImage) -> Result<(), BootError> {
+pub fn start_console(machine: &Machine<'_>, own: &OwnImage) -> Result<(), BootError> {
     if let Some(psci) = machine.psci {
         ending::set_conduit(match psci.conduit {
             Conduit::Hvc => ending::Conduit::Hvc,
@@ -125,18 +159,26 @@ fn start_console(machine: &Machine<'_>, own: &OwnImage) -> Result<(), BootError>
     let Some(virt) = elfloader::layout::console(pages) else { return Ok(()) };
     tables::map_console(own, virt, pages)?;
     let base = virt.start().get() + (console.base.get() - pages.start().get());
+    // SAFETY: the registers were just mapped there as Device memory, and stay so; firmware is done with them.
+    unsafe { print_to(console, base) };
+    Ok(())
+}
+
+/// # Safety
+///
+/// The console's registers are mapped at virtual address `base` as Device memory for as long as is printed there.
+unsafe fn print_to(console: &Console<'_>, base: u64) {
     let layout = UartLayout {
         register_shift: u32::from(console.register_shift),
         access_width: u32::from(console.access_width),
     };
-    // SAFETY: the registers were just mapped there as Device memory, and stay so; firmware is done with them.
+    // SAFETY: as the caller has it.
     let registers = unsafe { Mmio::new(base, layout.access_width) };
     log().set_console(Uart::start(console.kind, layout, registers));
-    Ok(())
 }
 
 /// The first lines.
-fn announce(entered: &Entered, machine: &Machine<'_>, image: &Image<'_>) {
+pub fn announce(entered: &Entered, machine: &Machine<'_>, image: &Image<'_>) {
     log().line(LogLevel::Normal).text("handoff: ").text(machine.model).end();
     log()
         .line(LogLevel::Verbose)

@@ -114,7 +114,9 @@ pub(super) fn nameable<'s>(
         Some(more) => start.checked_add(more).ok_or(TreeError::Range { node, start, length })?,
         None => return Ok(None),
     };
-    Ok(PhysRange::from_bounds(start, last.saturating_add(1).min(PhysAddr::LIMIT)))
+    let range = PhysRange::from_bounds(start, last.saturating_add(1).min(PhysAddr::LIMIT));
+    // One that begins right at the limit has nothing below it.
+    Ok(range.filter(|range| !range.is_empty()))
 }
 
 /// What a node says about the addresses of its children.

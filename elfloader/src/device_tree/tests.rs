@@ -288,7 +288,7 @@ fn reservations_have_a_place_or_ask_for_one() {
             .node("off", |t| t.cells("reg", &[0, 0, 0, 0x1000]).text("status", "disabled"))
             .node("nothing", |t| t)
     });
-    tree.reservations = vec![0x8000_0000, 0x1000, 0, 5, 0x1234, 0];
+    tree.reservations = vec![0x8000_0000, 0x1000, 0, 5, 0x1234, 0, 1 << 48, 0x1000];
     machine(tree, |machine| {
         let fixed: Vec<_> = machine.reservations.iter().map(|r| (r.range, r.no_map, r.name)).collect();
         assert_eq!(

@@ -3,6 +3,7 @@
 use core::arch::asm;
 
 use aarch64_cpu::registers::*;
+use elfloader::closed_features::IdRegisters;
 use elfloader::handoff::Processor;
 use shared_abi::addr::PhysAddr;
 use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
@@ -20,6 +21,22 @@ pub fn processor() -> Processor {
         model: MIDR_EL1.get(),
         physical_size: physical_size(),
         timer_frequency: CNTFRQ_EL0.get(),
+        id: id_registers(),
+    }
+}
+
+fn id_registers() -> IdRegisters {
+    let (memory_3, processor_1): (u64, u64);
+    // SAFETY: reading an ID register has no effect; one that the processor does not have reads as 0 (Arm ARM D19.3.1).
+    unsafe {
+        asm!("mrs {}, s3_0_c0_c7_3", "mrs {}, s3_0_c0_c4_1", out(reg) memory_3, out(reg) processor_1,
+            options(nomem, nostack, preserves_flags))
+    };
+    IdRegisters {
+        debug_0: ID_AA64DFR0_EL1.get(),
+        instructions_1: ID_AA64ISAR1_EL1.get(),
+        memory_3,
+        processor_1,
     }
 }
 

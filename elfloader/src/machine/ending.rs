@@ -3,7 +3,9 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use shared_abi::verdict::{Ending, SEMIHOSTING_APPLICATION_EXIT, SEMIHOSTING_EXIT, SEMIHOSTING_WRITE0};
+use shared_abi::verdict::{
+    Ending, PARKED, SEMIHOSTING_APPLICATION_EXIT, SEMIHOSTING_EXIT, SEMIHOSTING_WRITE0,
+};
 
 /// How this machine can be ended, set as soon as it is known. Bits 0 to 1 are the PSCI conduit (0 none, 1 HVC,
 /// 2 SMC), bit 2 allows semihosting.
@@ -47,7 +49,7 @@ pub fn say_to_host(text: &[u8]) {
     }
 }
 
-/// Ends the machine. `code` stays in x0 of a machine that can only be parked, for a debugger to read.
+/// Ends the machine. One that can only be parked has `code` in x0 and the ending in x1, for `run` or a debugger to read.
 pub fn end(ending: Ending, code: u16) -> ! {
     let means = MEANS.load(Ordering::Relaxed);
     if means & SEMIHOSTING != 0 {
@@ -65,6 +67,7 @@ pub fn end(ending: Ending, code: u16) -> ! {
             2 => asm!("smc #0", inout("x0") PSCI_SYSTEM_OFF => _, clobber_abi("C")),
             _ => {}
         }
-        asm!("1: wfe", "b 1b", in("x0") u64::from(code), options(noreturn, nostack))
+        asm!("1: wfe", "b 1b", in("x0") u64::from(code), in("x1") PARKED | ending.exit_subcode(),
+            options(noreturn, nostack))
     }
 }

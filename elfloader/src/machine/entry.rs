@@ -80,6 +80,13 @@ global_asm!(
 
     .section .text.entry, "ax"
 
+    // Branches if the four-bit field at `shift` of ID register `id` is zero. Clobbers x9.
+    .macro unless_feature id, shift, target
+    mrs     x9, \id
+    ubfx    x9, x9, #\shift, #4
+    cbz     x9, \target
+    .endm
+
     // Leaves an MMU or data cache that is on at this level, then writes SCTLR: little-endian from here on.
     .macro leave_mmu sctlr
     mrs     x8, \sctlr
@@ -137,7 +144,11 @@ entry:
 from_el1:
     mrs     x25, cntvct_el0
     leave_mmu sctlr_el1
-    bl      map_loader
+    unless_feature S3_0_C0_C7_3, 0, 1f  // TCR2_EL1, with it permission indirection and overlays: off
+    msr     S3_0_C2_C0_3, xzr
+1:  unless_feature S3_0_C0_C7_3, 4, 1f  // SCTLR2_EL1: off. After EL2 both are closed, which is off as well
+    msr     S3_0_C1_C0_3, xzr
+1:  bl      map_loader
     set_regime sctlr_el1, tcr_el1, mair_el1, amair_el1, ttbr0_el1, ttbr1_el1, vbar_el1, cpacr_el1, contextidr_el1, cntkctl_el1
     tlbi    vmalle1
     ic      iallu

@@ -58,6 +58,15 @@ impl IdentityMap {
 
     /// Maps the pages that `range` touches, except those at its ends that are mapped already.
     pub fn map(&mut self, range: PhysRange, rights: Rights) -> Result<(), TableError> {
+        self.map_as(range, Attributes::kernel(rights))
+    }
+
+    /// Maps a device's registers, whose pages nothing else may be on.
+    pub fn map_device(&mut self, registers: PhysRange) -> Result<(), TableError> {
+        self.map_as(registers, Attributes::KERNEL_DEVICE)
+    }
+
+    fn map_as(&mut self, range: PhysRange, attributes: Attributes) -> Result<(), TableError> {
         let pages = range.aligned_outward(PageSize::Size4K);
         let (mut start, mut end) = (pages.start().get(), pages.end());
         while start < end && self.is_mapped(start) {
@@ -69,7 +78,7 @@ impl IdentityMap {
         let (Some(phys), Some(virt)) = (PhysAddr::new(start), VirtRange::from_bounds(start, end)) else {
             return Ok(());
         };
-        self.tree.map(&mut self.pool, virt, phys, Attributes::kernel(rights), PageSize::Size1G)?;
+        self.tree.map(&mut self.pool, virt, phys, attributes, PageSize::Size1G)?;
         // The walker sees the entries before the first access that needs them.
         barrier::dsb(barrier::ISHST);
         barrier::isb(barrier::SY);

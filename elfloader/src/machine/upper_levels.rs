@@ -50,13 +50,6 @@ global_asm!(
     r#"
     .section .text.entry, "ax"
 
-    // Branches if the four-bit field at `shift` of ID register `id` is zero. Clobbers x9.
-    .macro unless_feature id, shift, target
-    mrs     x9, \id
-    ubfx    x9, x9, #\shift, #4
-    cbz     x9, \target
-    .endm
-
     // At EL2, MMU off: everything that EL1 may use is opened, E2H cleared where that is possible.
     // Clobbers x8–x11.
 open_el1:

@@ -3,6 +3,7 @@
 //! ```text
 //!            ┌── exits ───────────────► Exited
 //! running ───┼── time is up ──► kill ─► TimedOut
+//!            ├── is parked ───► kill ─► Parked
 //!            └── Ctrl-C, TERM ► kill ─► Interrupted
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -23,6 +25,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::console::Console;
+use super::parked::{self, Parked};
 use crate::failure::{Failure, Outcome};
 
 /// How long QEMU may take to end itself when told to.
@@ -30,13 +33,15 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// How to run the process.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct Options<'a> {
     /// When to give up.
     pub timeout: Duration,
     /// Whether the console is passed on to standard output.
     pub echo: bool,
     /// Whether QEMU gets our standard input.
     pub interactive: bool,
+    /// Where to make the socket by which a parked machine is noticed.
+    pub monitor: Option<&'a Path>,
 }
 
 /// Why the process is no more.
@@ -48,6 +53,8 @@ pub enum How {
     Killed(i32),
     /// It outlived its time.
     TimedOut,
+    /// The loader had parked the machine.
+    Parked(Parked),
     /// This signal told us to end.
     Interrupted(i32),
 }
@@ -73,11 +80,12 @@ pub fn has_terminal() -> bool {
 enum Event {
     Said(Vec<u8>),
     Signal(i32),
+    Parked(Parked),
     Gone,
 }
 
 /// Runs `program` until it ends or is ended.
-pub fn run(program: &str, arguments: &[String], options: Options) -> Outcome<Ended> {
+pub fn run(program: &str, arguments: &[String], options: Options<'_>) -> Outcome<Ended> {
     let terminal = Terminal::keep(options.interactive);
     let (sender, events) = mpsc::channel();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
@@ -95,6 +103,7 @@ pub fn run(program: &str, arguments: &[String], options: Options) -> Outcome<End
     let started = Instant::now();
     let mut command = Command::new(program);
     command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(options.monitor.iter().flat_map(|socket| parked::arguments(socket)));
     if options.interactive {
         command.stdin(Stdio::inherit());
     } else {
@@ -108,6 +117,11 @@ pub fn run(program: &str, arguments: &[String], options: Options) -> Outcome<End
         pass_on(child.stderr.take()),
     ];
     let pid = Pid::from_child(&child);
+    if let Some(socket) = options.monitor.map(Path::to_owned) {
+        let sender = sender.clone();
+        // Ends with the process.
+        std::thread::spawn(move || parked::watch(&socket).map(|found| sender.send(Event::Parked(found))));
+    }
     std::thread::spawn(move || {
         // Leaves the process to be reaped by its owner, so that its number stays ours until then.
         let _ = rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
@@ -120,6 +134,7 @@ pub fn run(program: &str, arguments: &[String], options: Options) -> Outcome<End
         match events.recv_timeout(left) {
             Ok(Event::Said(bytes)) => hearing.take(&bytes),
             Ok(Event::Signal(signal)) => break Some(How::Interrupted(signal)),
+            Ok(Event::Parked(parked)) => break Some(How::Parked(parked)),
             Ok(Event::Gone) | Err(RecvTimeoutError::Disconnected) => break None,
             Err(RecvTimeoutError::Timeout) => break Some(How::TimedOut),
         }
@@ -164,7 +179,7 @@ fn end(child: &Child, own_group: bool, events: &mpsc::Receiver<Event>, hearing: 
     loop {
         match events.recv_timeout(GRACE.saturating_sub(told.elapsed())) {
             Ok(Event::Said(bytes)) => hearing.take(&bytes),
-            Ok(Event::Signal(_)) => {}
+            Ok(Event::Signal(_) | Event::Parked(_)) => {}
             Ok(Event::Gone) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => return kill(Signal::KILL),
         }
@@ -239,7 +254,8 @@ mod tests {
     use super::*;
 
     fn shell(script: &str, seconds: u64) -> Ended {
-        let options = Options { timeout: Duration::from_secs(seconds), echo: false, interactive: false };
+        let options =
+            Options { timeout: Duration::from_secs(seconds), echo: false, interactive: false, monitor: None };
         run("sh", &["-c".into(), script.into()], options).unwrap()
     }
 

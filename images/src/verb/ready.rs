@@ -106,6 +106,11 @@ impl Ready {
         Some(self.scratch.file("gdb")).filter(|path| path.is_file())
     }
 
+    /// The place of a socket for QEMU's monitor.
+    pub fn monitor(&self) -> PathBuf {
+        self.scratch.file("monitor")
+    }
+
     /// What is booted on what: `kernel on virt`.
     pub fn title(&self) -> String {
         let kernel = match &self.recipe.kernel {

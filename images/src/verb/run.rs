@@ -8,6 +8,7 @@ use shared_abi::verdict::{Ending, STATUS_HOST_ERROR, STATUS_INTERRUPTED, STATUS_
 use crate::cli::Run;
 use crate::failure::{Failure, Outcome};
 use crate::qemu::child::{self, Ended, How};
+use crate::qemu::parked::Parked;
 use crate::verb::ready::{Ready, Wish};
 use crate::workspace::Workspace;
 
@@ -32,7 +33,13 @@ pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
     // A person with a debugger takes as long as they take.
     let patience = if flags.gdb.is_some() { u32::MAX } else { ready.recipe.timeout };
     let timeout = flags.timeout.unwrap_or(patience);
-    let options = child::Options { timeout: Duration::from_secs(timeout.into()), echo, interactive };
+    let monitor = ready.monitor();
+    let options = child::Options {
+        timeout: Duration::from_secs(timeout.into()),
+        echo,
+        interactive,
+        monitor: Some(&monitor),
+    };
     let ended = child::run(&ready.program, &ready.arguments, options)?;
     drop(ready);
     let report = Report::of(&ended, timeout);
@@ -75,8 +82,25 @@ impl Report {
             How::TimedOut => {
                 said(STATUS_TIME_OUT, format!("no verdict within {timeout} s: the machine was ended"))
             }
+            How::Parked(Parked { ending, code }) => Self {
+                ending: Some(ending),
+                ..said(
+                    ending.run_status(),
+                    match code {
+                        0 => format!("the machine was parked: {ending}"),
+                        code => format!(
+                            "the loader parked the machine: error E{code:04}, which docs/errors.md explains"
+                        ),
+                    },
+                )
+            },
             How::Interrupted(_) => said(STATUS_INTERRUPTED, "interrupted: the machine was ended".into()),
             How::Killed(signal) => said(STATUS_HOST_ERROR, format!("QEMU was killed by signal {signal}")),
+            // Without semihosting a refusal ends by a power-off, which carries no status.
+            How::Exited(0) if ended.console.error().is_some() => {
+                let ending = Ending::Refused;
+                Self { status: ending.run_status(), ending: Some(ending), words: None }
+            }
             How::Exited(0) => said(
                 Ending::Bad.run_status(),
                 "the machine powered off without a verdict: that is not success".into(),
@@ -154,6 +178,8 @@ mod tests {
             (How::Exited(102), 102),
             (How::Exited(103), 103),
             (How::TimedOut, 124),
+            (How::Parked(Parked { ending: Ending::Refused, code: 802 }), 101),
+            (How::Parked(Parked { ending: Ending::LoaderFault, code: 0 }), 102),
             (How::Interrupted(2), 130),
             (How::Killed(9), 2),
         ] {
@@ -177,6 +203,19 @@ mod tests {
                 "words": null, "seconds": 1.5, "console": "hello\nverdict: bad 7\n",
             })
         );
+    }
+
+    #[test]
+    fn a_parked_machine_is_told_with_its_code() {
+        let parked = ended(How::Parked(Parked { ending: Ending::Refused, code: 105 }), "");
+        let lines = Report::of(&parked, 60).lines(false, &parked);
+        assert!(lines[0].words().contains("error E0105"), "{lines:?}");
+    }
+
+    #[test]
+    fn a_refusal_that_can_only_power_off_is_one() {
+        let refused = ended(How::Exited(0), "error E0203: segment 2\n");
+        assert_eq!(Report::of(&refused, 60).status, 101);
     }
 
     #[test]

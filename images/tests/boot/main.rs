@@ -3,6 +3,7 @@
 //! They need what the set-up provides, so they run where `scripts/test.sh` (or a sourced `target/handoff-env.sh`) sets
 //! HANDOFF_QEMU, and are counted as ignored elsewhere. One by name: `cargo test -p images --test boot NAME`.
 
+mod early;
 #[path = "../../../elfloader/tests/elf_builder/mod.rs"]
 mod elf_builder;
 mod entry_code;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         machines::all(),
         faults::all(),
         refusals::all(),
+        early::all(),
         entry_states::all(),
         entry_code::all(),
     ];

@@ -174,7 +174,8 @@ flags! {
 }
 
 flags! {
-    /// Features that the processor has and that EL1 may not use: firmware, or the level it left, keeps them.
+    /// Features that the processor has and that EL1 may not use, as far as the loader left them closed at EL2 or EL3.
+    /// What firmware keeps for itself, where it entered at EL1, cannot be asked.
     ClosedFeatures {
         /// Scalable vectors.
         SVE = 0;
@@ -202,6 +203,12 @@ flags! {
         INTERRUPT_CONTROLLER = 11;
         /// The physical counter and timer.
         PHYSICAL_TIMER = 12;
+        /// TCR2_EL1, SCTLR2_EL1 and what they turn on: permission indirection and overlays, 128-bit descriptors.
+        EXTENDED_TRANSLATION = 13;
+        /// Guarded control stacks.
+        GUARDED_STACKS = 14;
+        /// 64-byte stores with ACCDATA_EL1.
+        ACCELERATOR_DATA = 15;
     }
 }
 

@@ -106,7 +106,7 @@ fn write_sample(writer: &mut BootInfoWriter<'_>) -> Result<(), WriteError> {
         virt_start: 0xFFFF_8040_4800_0000,
         length: 0x1E00,
     })?;
-    writer.command_line("console=ttyAMA0 größe=1")?;
+    writer.command_line(&["console=ttyAMA0", " ", "größe=1"])?;
     for (index, text) in ["init", "ünïcode.txt"].into_iter().enumerate() {
         let name = writer.string(text)?;
         writer.push(&Module {

@@ -181,12 +181,14 @@ impl<'a> BootInfoWriter<'a> {
         self.append(TableId::LOG, bytes)
     }
 
-    /// Writes the command line.
+    /// Writes the command line, which is its parts one after the other.
     ///
     /// # Errors
     /// As [`push`](Self::push).
-    pub fn command_line(&mut self, text: &str) -> Result<(), WriteError> {
-        self.append(TableId::COMMAND_LINE, text.as_bytes())?;
+    pub fn command_line(&mut self, parts: &[&str]) -> Result<(), WriteError> {
+        for part in parts {
+            self.append(TableId::COMMAND_LINE, part.as_bytes())?;
+        }
         self.append(TableId::COMMAND_LINE, &[0])
     }
 

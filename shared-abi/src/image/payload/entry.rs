@@ -25,7 +25,8 @@ impl Kind {
     pub const KERNEL: Self = Self(1);
     /// A module: any file for the kernel. Any number.
     pub const MODULE: Self = Self(2);
-    /// The command line, UTF-8 without NUL, in front of what firmware passes. At most one.
+    /// The command line, UTF-8 without NUL: the kernel gets it in front of what firmware passes, with a space between.
+    /// At most one.
     pub const COMMAND_LINE: Self = Self(3);
     /// A flattened device tree for where firmware passes none. At most one.
     pub const DEVICE_TREE: Self = Self(4);

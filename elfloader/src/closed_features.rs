@@ -1,0 +1,56 @@
+//! What a processor has that the kernel may not use, because the loader left it closed at the levels above.
+//!
+//! The entry code opens what it knows ([the table](../../docs/contract.md) says what). Features that came later are
+//! closed until something opens them: their enables in HCRX_EL2, SCR_EL3 and MDCR_EL3 are 0 there, and so are the
+//! inverted ones in the fine-grained trap registers.
+
+use shared_abi::boot_info::ClosedFeatures;
+
+/// The ID registers that show such features; a register that a processor does not have reads as 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IdRegisters {
+    /// ID_AA64DFR0_EL1.
+    pub debug_0: u64,
+    /// ID_AA64ISAR1_EL1.
+    pub instructions_1: u64,
+    /// ID_AA64MMFR3_EL1.
+    pub memory_3: u64,
+    /// ID_AA64PFR1_EL1.
+    pub processor_1: u64,
+}
+
+impl IdRegisters {
+    /// What is closed if the loader was entered at exception level `level`: nothing that it knows of at EL1.
+    pub fn closed(&self, level: u64) -> ClosedFeatures {
+        let field = |register: u64, shift: u32| register >> shift & 0xF;
+        let shown = [
+            // BRBE, TCRX, SCTLRX, GCS, LS64 (3 and up is with ACCDATA_EL1).
+            (field(self.debug_0, 52) != 0, ClosedFeatures::BRANCH_RECORDS),
+            (field(self.memory_3, 0) != 0, ClosedFeatures::EXTENDED_TRANSLATION),
+            (field(self.memory_3, 4) != 0, ClosedFeatures::EXTENDED_TRANSLATION),
+            (field(self.processor_1, 44) != 0, ClosedFeatures::GUARDED_STACKS),
+            (field(self.instructions_1, 60) >= 3, ClosedFeatures::ACCELERATOR_DATA),
+        ];
+        let shown = shown.into_iter().filter(|(is_shown, _)| *is_shown && level > 1);
+        shown.fold(ClosedFeatures::empty(), |closed, (_, feature)| closed | feature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_registers_show_is_closed_above_el1_only() {
+        let plain = IdRegisters { debug_0: 6, instructions_1: 1 << 60, memory_3: 0, processor_1: 0x21 };
+        assert_eq!(plain.closed(2), ClosedFeatures::empty());
+        let rich =
+            IdRegisters { debug_0: 1 << 52, instructions_1: 3 << 60, memory_3: 1 << 4, processor_1: 1 << 44 };
+        let all = ClosedFeatures::BRANCH_RECORDS
+            | ClosedFeatures::EXTENDED_TRANSLATION
+            | ClosedFeatures::GUARDED_STACKS
+            | ClosedFeatures::ACCELERATOR_DATA;
+        assert_eq!((rich.closed(1), rich.closed(2), rich.closed(3)), (ClosedFeatures::empty(), all, all));
+        assert_eq!(IdRegisters { memory_3: 1, ..plain }.closed(3), ClosedFeatures::EXTENDED_TRANSLATION);
+    }
+}
