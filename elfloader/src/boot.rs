@@ -15,6 +15,7 @@ use shared_abi::boot_info::PlatformFlags;
 use shared_abi::contract::registers::EntryRegisters;
 use shared_abi::image::header::LogLevel;
 use shared_abi::image::payload::Kind;
+use shared_abi::page_table::PageTable;
 use shared_abi::rights::Rights;
 use shared_abi::verdict::Ending;
 
@@ -47,6 +48,7 @@ fn platform_flags(found: EntryFlags, level: u64) -> PlatformFlags {
         | flag(level >= 2 && cpu::has_el2(), PlatformFlags::EL2_STUB)
 }
 
+#[cold]
 fn refuse(error: &BootError) -> ! {
     let log = log().line(LogLevel::Quiet);
     log.mark();
@@ -130,7 +132,7 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
     };
     write_boot_info(&facts)?;
 
-    self_check::check(&placed, store.tree(), &store)?;
+    self_check::check(&placed, PageTable::ttbr1(store.root()), &store)?;
     tables::name_kernel_code(&image, &placed);
     report::situation().in_kernel = true;
     Ok(leave(&own, &placed, &registers, empty.start()))
@@ -164,7 +166,6 @@ fn leave(own: &OwnImage, placed: &PlacedPlan<'_>, registers: &EntryRegisters, em
         virt_stack_top: plan.stack().end(),
         phys_empty_table: empty.get(),
         tcr: registers.tcr_el1,
-        cpacr: registers.cpacr_el1,
         virt_entries: level_3 + first * size_of::<u64>() as u64,
         entry_count: count,
         virt_header_entry: level_3,

@@ -260,9 +260,13 @@ fn address_space(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), 
         (WindowId::BOOT_INFO, plan.boot_info()),
         (WindowId::LOADER, layout::LOADER),
     ];
-    for (id, range) in windows {
-        out.push(&Window { id, reserved: 0, virt_start: range.start().get(), length: range.len() })?;
-    }
+    let window = |(id, range): (_, VirtRange)| Window {
+        id,
+        reserved: 0,
+        virt_start: range.start().get(),
+        length: range.len(),
+    };
+    out.push_all(&windows.map(window))?;
     let stack = plan.stack();
     let guard = layout::stack_guard(stack.start().get()).unwrap_or(VirtRange::EMPTY);
     out.push(&BootStack {
@@ -282,9 +286,7 @@ fn address_space(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), 
         table_count: (facts.tables.used + first.len() / PAGE) as u32,
         reserved: 0,
     })?;
-    for register in facts.registers {
-        out.push(register)?;
-    }
+    out.push_all(facts.registers)?;
     Ok(())
 }
 

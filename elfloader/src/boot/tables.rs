@@ -7,11 +7,11 @@ use elfloader::plan::{Mapping, PlacedPlan, Purpose};
 use shared_abi::addr::{Frame, VirtRange};
 use shared_abi::contract::DIRECT_MAP_WINDOW;
 use shared_abi::image::payload::Kind;
-use shared_abi::page_table::{TableError, TableStore};
+use shared_abi::page_table::{PageTable, TableError, TableStore};
 use shared_abi::rights::Rights;
 
 use crate::machine::own_image::OwnImage;
-use crate::machine::tables::KernelTables;
+use crate::machine::tables::Tables;
 use crate::machine::{cache, report};
 
 /// The tables as they stay, and the empty one that TTBR0 is left with.
@@ -19,15 +19,15 @@ pub fn build(
     own: &OwnImage,
     placed: &PlacedPlan<'_>,
     map: &MemoryMap<'_>,
-) -> Result<(KernelTables, Frame), TableError> {
+) -> Result<(Tables, Frame), TableError> {
     let pool = placed.table_pool();
     // SAFETY: the plan leaves these pages of the arena to tables; they are mapped writable.
     let mut store = unsafe {
         cache::zero_pages(pool.start().get(), pool.len());
-        KernelTables::new(own, pool)
+        Tables::kernel(own, pool)
     };
     let empty = store.allocate().ok_or(TableError::OutOfTables { needed: 1, available: 0 })?;
-    let tree = store.tree();
+    let tree = PageTable::ttbr1(store.root());
     // The console is mapped already, at the same place.
     for mapping in placed.mappings(map.regions()).filter(|mapping| mapping.purpose != Purpose::Console) {
         tree.map(&mut store, mapping.virt, mapping.phys, mapping.attributes, mapping.largest)?;

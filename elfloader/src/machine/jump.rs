@@ -16,8 +16,6 @@ pub struct Jump {
     pub phys_empty_table: u64,
     /// TCR_EL1 as the contract has it, TTBR0's walks disabled.
     pub tcr: u64,
-    /// CPACR_EL1 as the contract has it.
-    pub cpacr: u64,
     /// Virtual address, in the direct map, of the first level 3 entry to clear: what was the loader's until now.
     pub virt_entries: u64,
     /// How many entries to clear after the header page's own, which is entry 0.
@@ -36,15 +34,14 @@ pub unsafe extern "C" fn jump(jump: &Jump) -> ! {
     naked_asm!(
         "ldp x1, x2, [x0, #8]",  // entry, stack top
         "ldp x3, x4, [x0, #24]", // empty table, TCR
-        "ldp x8, x5, [x0, #40]", // CPACR, first entry
-        "ldp x6, x7, [x0, #56]", // count, header page's entry
+        "ldp x5, x6, [x0, #40]", // first entry, count
+        "ldr x7, [x0, #56]",     // header page's entry
         "ldr x0, [x0]",          // from here on no memory of the loader's is read
         "mov sp, x2",
         // TTBR0 to the empty table first, its walks off after: nothing runs or points there any more.
         "msr ttbr0_el1, x3",
         "isb",
         "msr tcr_el1, x4",
-        "msr cpacr_el1, x8",
         // The pages that nobody needs any more leave the window.
         "str xzr, [x7]",
         "cbz x6, 2f",

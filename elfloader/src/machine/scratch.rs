@@ -30,7 +30,7 @@ struct Single(UnsafeCell<Scratch>);
 // SAFETY: `take` gives it out once, to the one CPU that runs.
 unsafe impl Sync for Single {}
 
-#[unsafe(link_section = ".early")]
+#[unsafe(link_section = ".early.scratch")]
 static SCRATCH: Single = Single(UnsafeCell::new(Scratch {
     tree: [0; device_tree::SCRATCH],
     machine: Machine::new(),

@@ -13,6 +13,7 @@ use shared_abi::rights::Rights;
 use shared_abi::vmsa::Attributes;
 
 use super::own_image::OwnImage;
+use super::translate::{Access, translate};
 
 /// Tables for the identity map: the entry code's four, and one for each 2 MiB, GiB or 512 GiB that is begun.
 const EARLY_TABLES: usize = 24;
@@ -28,7 +29,7 @@ unsafe impl Sync for EarlyTables {}
 
 /// TTBR0's tables, root first.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = ".early")]
+#[unsafe(link_section = ".early.tables")]
 pub static IDENTITY_TABLES: EarlyTables =
     EarlyTables(UnsafeCell::new([const { Table::new() }; EARLY_TABLES]));
 
@@ -36,11 +37,64 @@ unsafe extern "C" {
     static tables_start: [Table; ENTRY_TABLES];
 }
 
-/// The loader's view of physical memory: virtual = physical, never executable but for the entry page.
-pub struct IdentityMap {
-    tree: PageTable,
+/// One tree's tables: the entry code's four, root first, and a pool of more.
+pub struct Tables {
+    own: &'static [Table],
+    first: Frame,
     pool: TablePool<'static>,
 }
+
+impl Tables {
+    /// The kernel's, with the tables of `pool`, which is mapped by the identity map, zeroed, and nobody else's.
+    ///
+    /// # Safety
+    ///
+    /// As just said, for as long as the value is used.
+    pub unsafe fn kernel(image: &OwnImage, pool: PhysRange) -> Self {
+        let count = (pool.len() / PAGE) as usize;
+        // SAFETY: the caller vouches for the memory; a page of zeros is a table.
+        let tables = unsafe { core::slice::from_raw_parts(pool.start().get() as *const Table, count) };
+        Self::with_pool(image, TablePool::new(tables, pool.start().frame()))
+    }
+
+    fn with_pool(image: &OwnImage, pool: TablePool<'static>) -> Self {
+        // SAFETY: the linker reserves the four tables, which the entry code maps; entries are atomics.
+        let own = unsafe { &tables_start };
+        Self { own, first: image.tables().start().frame(), pool }
+    }
+
+    /// Frame of the level 0 table.
+    pub const fn root(&self) -> Frame {
+        self.first
+    }
+
+    /// Tables taken from the pool.
+    pub const fn used(&self) -> usize {
+        self.pool.used()
+    }
+}
+
+impl TableStore for Tables {
+    #[inline]
+    fn table(&self, table: Frame) -> Option<&Table> {
+        let index = table.number().wrapping_sub(self.first.number());
+        match self.own.get(usize::try_from(index).ok()?) {
+            Some(table) => Some(table),
+            None => self.pool.table(table),
+        }
+    }
+
+    fn allocate(&mut self) -> Option<Frame> {
+        self.pool.allocate()
+    }
+
+    fn free(&mut self, table: Frame) {
+        self.pool.free(table);
+    }
+}
+
+/// The loader's view of physical memory: virtual = physical, never executable but for the entry page.
+pub struct IdentityMap(Tables);
 
 impl IdentityMap {
     /// The map as the entry code left it. Called once: the pool's bookkeeping starts afresh.
@@ -48,12 +102,9 @@ impl IdentityMap {
         // SAFETY: only shared references are ever made; the entries are atomics.
         let tables: &'static [Table] = unsafe { &*IDENTITY_TABLES.0.get() };
         let offset = (tables.as_ptr() as u64).checked_sub(OwnImage::linked(0)?.get())?;
-        let root = image.base().checked_add(offset)?.frame();
-        let mut pool = TablePool::new(tables, root);
-        for _ in 0..ENTRY_TABLES {
-            pool.allocate()?;
-        }
-        Some(Self { tree: PageTable::ttbr0(root), pool })
+        let first = image.base().checked_add(offset)?.frame();
+        let (own, more) = tables.split_at_checked(ENTRY_TABLES)?;
+        Some(Self(Tables { own, first, pool: TablePool::new(more, first.checked_add(ENTRY_TABLES as u64)?) }))
     }
 
     /// Maps the pages that `range` touches, except those at its ends that are mapped already.
@@ -69,24 +120,16 @@ impl IdentityMap {
     fn map_as(&mut self, range: PhysRange, attributes: Attributes) -> Result<(), TableError> {
         let pages = range.aligned_outward(PageSize::Size4K);
         let (mut start, mut end) = (pages.start().get(), pages.end());
-        while start < end && self.is_mapped(start) {
+        while start < end && is_mapped(start) {
             start += PAGE;
         }
-        while start < end && self.is_mapped(end - PAGE) {
+        while start < end && is_mapped(end - PAGE) {
             end -= PAGE;
         }
         let (Some(phys), Some(virt)) = (PhysAddr::new(start), VirtRange::from_bounds(start, end)) else {
             return Ok(());
         };
-        self.tree.map(&mut self.pool, virt, phys, attributes, PageSize::Size1G)?;
-        // The walker sees the entries before the first access that needs them.
-        barrier::dsb(barrier::ISHST);
-        barrier::isb(barrier::SY);
-        Ok(())
-    }
-
-    fn is_mapped(&self, address: u64) -> bool {
-        VirtAddr::new(address).is_some_and(|address| self.tree.walk(&self.pool, address).is_ok())
+        map(PageTable::ttbr0(self.0.root()), &mut self.0, virt, phys, attributes)
     }
 
     /// The bytes of `range`, which [`Self::map`] has mapped.
@@ -100,66 +143,27 @@ impl IdentityMap {
     }
 }
 
-/// TTBR1's tables: the entry code's four in the image, the others in the arena.
-pub struct KernelTables {
-    first: Frame,
-    pool: TablePool<'static>,
-}
-
-impl KernelTables {
-    /// Tables out of `arena`, which is mapped by the identity map, zeroed, and nobody else's.
-    ///
-    /// # Safety
-    ///
-    /// As just said, for as long as the value is used.
-    pub unsafe fn new(image: &OwnImage, arena: PhysRange) -> Self {
-        let count = (arena.len() / PAGE) as usize;
-        // SAFETY: the caller vouches for the memory; a page of zeros is a table.
-        let tables = unsafe { core::slice::from_raw_parts(arena.start().get() as *const Table, count) };
-        Self { first: image.tables().start().frame(), pool: TablePool::new(tables, arena.start().frame()) }
-    }
-
-    /// The entry code's tables alone, for what needs no others.
-    pub fn inherit(image: &OwnImage) -> Self {
-        Self { first: image.tables().start().frame(), pool: TablePool::new(&[], Frame::default()) }
-    }
-
-    /// The tree that TTBR1 points to.
-    pub fn tree(&self) -> PageTable {
-        PageTable::ttbr1(self.first)
-    }
-
-    /// Tables taken from the arena.
-    pub fn used(&self) -> usize {
-        self.pool.used()
-    }
-}
-
-impl TableStore for KernelTables {
-    fn table(&self, table: Frame) -> Option<&Table> {
-        let index = table.number().wrapping_sub(self.first.number());
-        // SAFETY: the linker reserves the four tables, which the entry code maps; entries are atomics.
-        let own = unsafe { &tables_start };
-        match own.get(usize::try_from(index).ok()?) {
-            Some(table) => Some(table),
-            None => self.pool.table(table),
-        }
-    }
-
-    fn allocate(&mut self) -> Option<Frame> {
-        self.pool.allocate()
-    }
-
-    fn free(&mut self, table: Frame) {
-        self.pool.free(table);
-    }
+/// Whether the identity map has an address: the hardware knows.
+fn is_mapped(address: u64) -> bool {
+    VirtAddr::new(address).is_some_and(|address| translate(address, Access::Read).is_some())
 }
 
 /// Maps the console's registers at their place in the handoff window, which needs no further table.
 pub fn map_console(image: &OwnImage, virt: VirtRange, registers: PhysRange) -> Result<(), TableError> {
-    let mut tables = KernelTables::inherit(image);
-    let attributes = Attributes::KERNEL_DEVICE;
-    tables.tree().map(&mut tables, virt, registers.start(), attributes, PageSize::Size4K)?;
+    let mut tables = Tables::with_pool(image, TablePool::new(&[], Frame::default()));
+    map(PageTable::ttbr1(tables.root()), &mut tables, virt, registers.start(), Attributes::KERNEL_DEVICE)
+}
+
+/// Maps a range for use at once: the walker sees the entries before the first access that needs them.
+fn map(
+    tree: PageTable,
+    tables: &mut Tables,
+    virt: VirtRange,
+    phys: PhysAddr,
+    attributes: Attributes,
+) -> Result<(), TableError> {
+    // Registers are at most a few pages at no particular place, so that no size has to be ruled out.
+    tree.map(tables, virt, phys, attributes, PageSize::Size1G)?;
     barrier::dsb(barrier::ISHST);
     barrier::isb(barrier::SY);
     Ok(())

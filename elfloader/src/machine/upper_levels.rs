@@ -229,37 +229,6 @@ sleep:
     wfe
     b       sleep
 
-    .ltorg
-
-    .section .data.election, "aw"
-    .balign 64
-election:                               // last to arrive, gate, winner; a slot for each CPU
-    .quad   0, 0, 0, 0
-    .fill   {slot_count}, 8, 0
-    .balign 64
-
-    // What stays at EL2: sixteen vectors, of which only the synchronous one from EL1 ever says anything.
-    .section .text.vectors, "ax"
-    .balign 0x800
-el2_vectors:
-    .rept 8
-    .balign 0x80
-    b       .
-    .endr
-    .balign 0x80
-    msr     tpidr_el2, x0
-    mrs     x0, esr_el2
-    lsr     x0, x0, #26
-    cmp     x0, #0x16                   // HVC from AArch64
-    b.ne    undefined_at_el1
-    mov     x0, #-1
-    eret
-    .rept 7
-    .balign 0x80
-    eret
-    .endr
-    .balign 0x80
-
     // The trapped instruction becomes an undefined one: EL1's own vector gets it, as if it had been taken there.
 undefined_at_el1:
     mrs     x0, hcr_el2
@@ -291,6 +260,36 @@ undefined_at_el1:
     msr     spsr_el2, x0
     mrs     x0, tpidr_el2
     eret
+
+    .ltorg
+
+    .section .data.election, "aw"
+    .balign 64
+election:                               // last to arrive, gate, winner; a slot for each CPU
+    .quad   0, 0, 0, 0
+    .fill   {slot_count}, 8, 0
+    .balign 64
+
+    // What stays at EL2: sixteen vectors, of which only the synchronous one from EL1 ever says anything.
+    .section .text.vectors, "ax"
+    .balign 0x800
+el2_vectors:
+    .rept 8
+    .balign 0x80
+    b       .
+    .endr
+    .balign 0x80
+    msr     tpidr_el2, x0
+    mrs     x0, esr_el2
+    lsr     x0, x0, #26
+    cmp     x0, #0x16                   // HVC from AArch64
+    b.ne    undefined_at_el1
+    mov     x0, #-1
+    eret
+    .rept 7
+    .balign 0x80
+    eret
+    .endr
 el2_vectors_end:
     "#,
     hcr = const HCR_EL2,
