@@ -2,11 +2,13 @@
 # Counts what the boot and the kernel's parts cost, in instructions: these, unlike times, are the same on every run.
 #
 #   scripts/bench.sh           all of it
-#   scripts/bench.sh boot      loader: its size, and instructions from its first to the kernel's first
+#   scripts/bench.sh boot      the loader's budgets: its size, what it does with the MMU off, and instructions from its
+#                              first to the kernel's first, each beside its target
 #   scripts/bench.sh kernel    frame allocator, heap and page tables beside their peers (kernel/bench, by callgrind)
 #
 # The boot is counted on QEMU's virt machine with `-icount shift=0`: one instruction is one nanosecond of the machine's
-# counter, which QEMU's 62.5 MHz resolve to 16 instructions. Nothing is printed by the loader meanwhile (--log quiet).
+# counter, which QEMU's 62.5 MHz resolve to 16 instructions. Nothing is printed by the loader meanwhile (--log quiet), and
+# nothing is moved (nokaslr). What runs with the MMU off is traced one by one.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -22,40 +24,116 @@ case $what in
         exit 2
         ;;
 esac
+target=${CARGO_TARGET_DIR:-target}
 
-# boot BYTES DIGEST: the timeline of a kernel that is larger by as many bytes.
+# boot BYTES DIGEST [ARGUMENT…]: the timeline of a kernel that is larger by as many bytes.
 boot() {
-    HANDOFF_PADDING=$1 scripts/handoff run --kernel timeline --cpu cortex-a53 --digest "$2" --log quiet --seed 00 \
-        -- -icount shift=0 | tr -d '\r'
+    local bytes=$1 digest=$2 said
+    shift 2
+    said=$(HANDOFF_PADDING=$bytes scripts/handoff run --kernel timeline --digest "$digest" --log quiet --seed 00 \
+        --append nokaslr "$@" -- -icount shift=0 | tr -d '\r')
+    awk '$1 == "known" { exit !($2 > 1990000 && $2 < 2010000) }' <<<"$said" || {
+        echo "bench.sh: the counter does not count instructions: $(grep known <<<"$said")" >&2
+        exit 1
+    }
+    echo "$said"
+}
+
+total() { awk '$1 == "total" { print $2 }'; }
+
+# row WHAT VALUE [TARGET]: a line of the table, with the verdict if there is a target.
+row() {
+    local verdict=
+    [ -z "${3:-}" ] || verdict=$(awk -v value="$2" -v most="$3" 'BEGIN { print value <= most ? "met" : "missed" }')
+    printf '%-56s %12s %10s  %s\n' "$1" "$2" "${3:-}" "$verdict"
+}
+
+# The loader's parts in memory, by the linker script's marks.
+bench_size() {
+    local elf mark part least=0
+    elf=$HANDOFF_TARGET_DIR/$HANDOFF_TARGET/release/elfloader
+    local -A at
+    while read -r address _ mark; do
+        at[$mark]=$((0x$address))
+    done < <(nm "$elf" | grep -E ' (text_start|text_end|rodata_end|tables_start|tables_end|stack_bottom|stack_top|scratch_start|loader_end)$')
+    for part in "code:text_start text_end" "read-only data:text_end rodata_end" "data:rodata_end tables_start" \
+        "scratch memory:scratch_start loader_end"; do
+        read -r from to <<<"${part#*:}"
+        row "loader, bytes of ${part%%:*}" $((at[$to] - at[$from]))
+        least=$((least + at[$to] - at[$from]))
+    done
+    row 'loader, bytes of these together' "$least" 65536
+    row 'loader, bytes of its stack (not in the target)' $((at[stack_top] - at[stack_bottom]))
+    row 'loader, bytes of tables (not in the target)' \
+        $((at[tables_end] - at[tables_start] + at[scratch_start] - at[stack_top]))
+}
+
+# Instructions and accesses to RAM until SCTLR_EL1.M is set: each is traced, and the opcode looked up in the image.
+bench_before_mmu() {
+    local image=$target/bench.img trace=$target/bench.trace single=-singlestep
+    ! "$HANDOFF_QEMU" -help | grep -q one-insn-per-tb || single='-accel tcg,one-insn-per-tb=on'
+    HANDOFF_PADDING=65536 scripts/handoff build --kernel timeline -o "$image" >/dev/null
+    # shellcheck disable=SC2086 # two words or one
+    timeout 60 "$HANDOFF_QEMU" -machine virt -cpu cortex-a53 -m 128M -display none -nic none -monitor none -serial null \
+        -kernel "$image" $single -d exec,nochain -dfilter 0x40201000+0x1000 -D "$trace"
+    od -An -v -tx4 -w4 -j 4096 -N 4096 "$image" | awk '
+        NR == FNR { opcode[sprintf("%03x", 4 * (NR - 1))] = $1; next }
+        /^Trace/ {
+            split($0, part, "/")
+            found = opcode[substr(part[2], length(part[2]) - 2)]
+            instructions++
+            # Bits 27 and 25: loads and stores (Arm ARM C4.1).
+            accesses += substr(found, 2, 1) ~ /[89cd]/
+            # MSR SCTLR_EL1: the last one sets M.
+            if (found ~ /^d51810[01]/) { all = instructions; memory = accesses }
+        }
+        END { print all, memory }' - "$trace" | {
+        read -r instructions accesses
+        [ "${accesses:-0}" -gt 0 ] || {
+            echo "bench.sh: the trace of the entry code is empty" >&2
+            exit 1
+        }
+        row 'MMU off: instructions' "$instructions"
+        row 'MMU off: accesses to RAM' "$accesses" 1000
+    }
+    rm -f "$image" "$trace"
 }
 
 bench_boot() {
-    local bytes digest said
-    printf 'loader: '
-    scripts/handoff build --kernel timeline -o "${CARGO_TARGET_DIR:-target}/bench.img" | awk '/ loader$/ { print $2, $3 }'
-    printf '%-12s %-8s %12s\n' 'kernel' 'digest' 'instructions'
+    local bytes digest said small large most
+    # shellcheck source=/dev/null
+    . "$target/handoff-env.sh"
+    printf '%-56s %12s %10s\n' '' 'measured' 'target'
     for bytes in 65536 1048576 16777216; do
         for digest in none crc32c; do
-            said=$(boot "$bytes" "$digest")
-            awk '$1 == "known" { exit !($2 > 1990000 && $2 < 2010000) }' <<<"$said" || {
-                echo "bench.sh: the counter does not count instructions: $(grep known <<<"$said")" >&2
-                exit 1
-            }
-            printf '%-12s %-8s %12s\n' "$((bytes >> 10)) KiB" "$digest" "$(awk '$1 == "total" { print $2 }' <<<"$said")"
+            said=$(boot "$bytes" "$digest" --cpu cortex-a53)
+            case $bytes$digest in
+                65536none) most=100000 ;;
+                16777216none) most=115000 ;;
+                *) most= ;;
+            esac
+            row "boot of a $((bytes >> 10)) KiB kernel, digest $digest: instructions" "$(total <<<"$said")" $most
             # By stage once: only the digest depends on the size.
-            [ "$bytes$digest" != 65536none ] || awk '$1 == "stage" { printf "  %10s ", $2; $1 = $2 = ""; print }' <<<"$said"
+            [ "$bytes$digest" != 65536none ] || awk '$1 == "stage" { name = $0; sub(/^stage +[0-9]+ +/, "", name); printf "    %-52s %12s\n", name, $2 }' <<<"$said"
         done
     done
+    small=$(boot 65536 none --cpu cortex-a72 --memory 128M | total)
+    large=$(boot 65536 none --cpu cortex-a72 --memory 1T | total)
+    row 'boot with 128 MiB of RAM (cortex-a72), digest none' "$small"
+    row 'boot with 1 TiB of RAM (cortex-a72), digest none' "$large"
+    row '  ratio' "$(awk -v small="$small" -v large="$large" 'BEGIN { printf "%.3f", large / small }')" 1.1
+    bench_before_mmu
+    bench_size
 }
 
 bench_kernel() {
     local part
     # shellcheck source=/dev/null
-    . "${CARGO_TARGET_DIR:-target}/handoff-env.sh"
+    . "$target/handoff-env.sh"
     for part in frames heap page_tables; do
         echo "== $part"
         "$HANDOFF_HOST_CARGO" run --locked --quiet --release --manifest-path kernel/bench/Cargo.toml \
-            --target-dir "${CARGO_TARGET_DIR:-target}/bench" --bin "$part"
+            --target-dir "$target/bench" --bin "$part"
     done
 }
 
