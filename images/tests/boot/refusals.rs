@@ -4,6 +4,7 @@
 //! `docs/errors.md` that an image alone can provoke in a running loader is here; those left out name what cannot be:
 //! E0101 and E0120 are about files shorter than they say, and memory is never too short.
 
+mod header;
 mod kernels;
 mod table;
 
@@ -21,7 +22,8 @@ use crate::Behaviour;
 use crate::handoff::{Scratch, handoff};
 
 pub fn all() -> Vec<Behaviour> {
-    let mut list = table::all();
+    let mut list = header::all();
+    list.extend(table::all());
     list.extend(kernels::all());
     list.push(Behaviour::new("an_undamaged_image_boots", || {
         // Else the refusals above could be for another reason.
@@ -93,10 +95,10 @@ fn expect_refusal(name: &str, image: &[u8], code: u16, more: &[&str]) -> Result<
     let mut arguments = vec!["run", "--image", file.path(), "--timeout", "60"];
     arguments.extend(more);
     let ended = handoff(&arguments)?.expect_status(101)?;
-    // Before there is a console, the tool hears it and passes it on.
+    // Before there is a console, the tool hears it and passes it on, or reads the code of a parked machine.
     let errors = ended.console.lines().chain(ended.words.lines()).filter(|line| line.contains("error E"));
     let errors: Vec<_> = errors.map(str::to_owned).collect();
-    let said = format!("error E{code:04}: ");
+    let said = format!("error E{code:04}");
     let holds = matches!(&errors[..], [one] if one.contains(&said));
     ended.expect(holds, &format!("there is no single line \"{said}\"")).map(drop)
 }
