@@ -129,6 +129,7 @@ impl Pool {
         value ^ (value >> 31)
     }
 
+    #[inline(never)]
     fn stir(&mut self, word: u64) {
         let mut carried = word;
         for lane in &mut self.lanes {

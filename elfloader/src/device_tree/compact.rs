@@ -335,13 +335,10 @@ impl<'d, 's> Pass<'d, 's> {
         self.begin_copy(node, name)?;
         let head = self.writer.position();
         // Where a property is stated twice, the first counts; a seed is noted each time, to be wiped.
-        let mut missing = node.kind.keeps();
+        let kept = node.kind.keeps();
+        let mut missing = kept;
         while let Some(property) = self.property()? {
-            let name = self.name(property);
-            let Some(symbol) = Some(name).filter(|name| missing.may_hold(name)).and_then(Symbol::of_name)
-            else {
-                continue;
-            };
+            let Some(symbol) = kept.find(self.name(property)) else { continue };
             if node.kind == Kind::Chosen {
                 self.note(symbol, &property)?;
             }

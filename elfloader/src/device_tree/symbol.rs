@@ -3,8 +3,6 @@
 //! All other properties are left out there, so its strings block is a constant. The names are one letter long
 //! because the `fdt` library reads a name byte by byte, several times.
 
-use super::class::before_zero;
-
 /// A property name that the boot reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Symbol(u8);
@@ -78,37 +76,7 @@ pub(super) const STRINGS: [u32; COUNT.div_ceil(2)] = {
     strings
 };
 
-/// The longest name.
-const LONGEST: usize = 18;
-
-/// The symbols whose names have a length: it tells most of them apart.
-const BY_LENGTH: [u32; LONGEST + 1] = {
-    let mut sets = [0; LONGEST + 1];
-    let mut index = 0;
-    while index < COUNT {
-        sets[NAMES[index].len()] |= 1 << index;
-        index += 1;
-    }
-    sets
-};
-
 impl Symbol {
-    /// The symbol of a property's name, which ends with the first zero.
-    pub(super) fn of_name(text: &[u8]) -> Option<Self> {
-        let name = before_zero(text.get(..LONGEST + 1).unwrap_or(text));
-        let mut candidates = *BY_LENGTH.get(name.len())?;
-        while candidates != 0 {
-            let symbol = Self(candidates.trailing_zeros() as u8);
-            let known = symbol.name().as_bytes();
-            // The first letter tells nearly all names of a length apart.
-            if known.first() == name.first() && known == name {
-                return Some(symbol);
-            }
-            candidates &= candidates - 1;
-        }
-        None
-    }
-
     /// The symbol of a letter; `None` for what no letter of a symbol is.
     pub(super) fn of_letter(letter: &str) -> Option<Self> {
         match *letter.as_bytes() {
@@ -150,9 +118,23 @@ impl SymbolSet {
         set
     }
 
-    /// Whether a name may be in it, by its first letter: most are not.
-    pub(super) fn may_hold(self, name: &[u8]) -> bool {
-        name.first().is_some_and(|letter| self.letters & 1 << (letter & 31) != 0)
+    /// The symbol in it whose name `text` begins with, up to a zero.
+    pub(super) fn find(self, text: &[u8]) -> Option<Symbol> {
+        let first = text.first()?;
+        // Most names begin as none in it does.
+        if self.letters & 1 << (first & 31) == 0 {
+            return None;
+        }
+        let mut candidates = self.names;
+        while candidates != 0 {
+            let symbol = Symbol(candidates.trailing_zeros() as u8);
+            let known = symbol.name().as_bytes();
+            if known.first() == Some(first) && text.get(known.len()) == Some(&0) && text.starts_with(known) {
+                return Some(symbol);
+            }
+            candidates &= candidates - 1;
+        }
+        None
     }
 
     /// Takes a name out; whether it was one of them.

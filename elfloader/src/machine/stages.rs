@@ -34,6 +34,7 @@ pub fn begin_at(name: &'static str, ticks: u64) {
 }
 
 /// Begins a stage now.
+#[inline(never)]
 pub fn begin(name: &'static str) {
     begin_at(name, CNTVCT_EL0.get());
 }

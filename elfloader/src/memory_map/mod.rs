@@ -221,6 +221,7 @@ impl<'n> MemoryMap<'n> {
     }
 
     /// The index of the first region that ends after `address`.
+    #[inline(never)]
     fn index_of(&self, address: u64) -> usize {
         self.regions.partition_point(|region| region.end() <= address)
     }
@@ -263,6 +264,7 @@ impl<'n> MemoryMap<'n> {
     }
 
     /// Splits the region at `index`, which has `address` inside. There must be room for one more.
+    #[inline(never)]
     fn cut(&mut self, index: usize, address: u64) {
         let Some(region) = self.regions.get_mut(index) else { return };
         let (low, high) =

@@ -239,12 +239,17 @@ impl<'a> BootInfoWriter<'a> {
         let full = self.full(table);
         // Only a table of bytes leaves the end unaligned.
         let start = self.tables_end.next_multiple_of(ALIGNMENT as usize);
-        self.buffer.get_mut(self.tables_end..start).ok_or(full)?.fill(0);
-        self.tables_end = start;
+        if start != self.tables_end {
+            self.buffer.get_mut(self.tables_end..start).ok_or(full)?.fill(0);
+            self.tables_end = start;
+        }
         if self.open.count > 0 {
             let place = self.strings_limit + self.closed_count * size_of::<DirectoryEntry>();
             let room = self.buffer.get_mut(place..).ok_or(full)?;
-            self.open.write_to_prefix(room).map_err(|_| full)?;
+            match DirectoryEntry::mut_from_prefix(room) {
+                Ok((place, _)) => *place = self.open,
+                Err(_) => self.open.write_to_prefix(room).map_err(|_| full)?,
+            }
             self.closed_count += 1;
         }
         self.limit = table.limit();
@@ -302,7 +307,10 @@ impl<'a> BootInfoWriter<'a> {
         let offset = self.tables_end;
         let directory = self.closed_count * size_of::<DirectoryEntry>();
         let total = offset + directory;
-        // The tables end before the directory's room does.
+        // The tables end before the directory's room does, unless there is no room at all.
+        if total > self.buffer.len() {
+            return Err(full);
+        }
         self.buffer.copy_within(self.strings_limit..self.strings_limit + directory, offset);
         let header = Header {
             magic: MAGIC,
