@@ -109,7 +109,7 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
     let relocations = unsafe { crate::machine::memory::carry_out(&placed) };
 
     stages::begin("build the tables");
-    occupancy::describe(map, &image, &placed)?;
+    occupancy::describe(map, &image, &placed, entered.level)?;
     let (store, empty) = tables::build(&own, &placed, map)?;
     cache::make_executable(placed.written_code());
 

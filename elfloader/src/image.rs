@@ -12,6 +12,8 @@ pub struct Image<'a> {
     pub range: PhysRange,
     /// The loader's text, constants and data: they stay, with the fault reporter.
     pub resident: PhysRange,
+    /// The part of it that stays for good where the loader was entered above EL1.
+    pub stub: PhysRange,
     /// The four tables that the entry code fills: they stay the kernel's.
     pub tables: PhysRange,
     /// The header page.

@@ -100,7 +100,8 @@ pub fn take_arena<'n>(map: &mut MemoryMap<'n>, plan: &LoadPlan<'_>) -> Result<Ph
     map.allocate(length, alignment, ANYWHERE, RegionKind::LOADER_RECLAIMABLE, "arena")
 }
 
-/// Says what became of the parts of image and arena: the map's last change.
+/// Says what became of the parts of image and arena: the map's last change. `level` is the exception level that the
+/// loader was entered at.
 ///
 /// # Errors
 /// Those of [`MemoryMap::retype`].
@@ -108,8 +109,12 @@ pub fn describe<'n>(
     map: &mut MemoryMap<'n>,
     image: &Image<'_>,
     placed: &PlacedPlan<'_>,
+    level: u64,
 ) -> Result<(), MapError<'n>> {
     map.retype(image.resident, RegionKind::LOADER_RESIDENT, "loader")?;
+    if level > 1 {
+        map.retype(image.stub, RegionKind::FIRMWARE, "stub above EL1")?;
+    }
     map.retype(image.tables, RegionKind::PAGE_TABLES, "first tables")?;
     for entry in image.payload.entries() {
         let (kind, name) = match entry.kind {

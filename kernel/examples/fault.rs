@@ -19,7 +19,7 @@ mod faults {
     // Each takes an address in x0, and comes back if nothing happens.
     global_asm!(
         ".section .text.faults, \"ax\"",
-        ".global fault_read, fault_write, fault_jump, fault_stack, fault_undefined",
+        ".global fault_read, fault_write, fault_jump, fault_stack, fault_undefined, fault_refused",
         ".type fault_read, %function",
         "fault_read: ldr x1, [x0]",
         "ret",
@@ -40,6 +40,12 @@ mod faults {
         "fault_undefined: udf #0xF00D",
         "ret",
         ".size fault_undefined, . - fault_undefined",
+        // As `entry!` does it, with the code of a checksum that is wrong.
+        ".type fault_refused, %function",
+        "fault_refused: brk #{refused}",
+        "ret",
+        ".size fault_refused, . - fault_refused",
+        refused = const shared_abi::entry::REFUSED,
     );
 
     unsafe extern "C" {
@@ -48,6 +54,7 @@ mod faults {
         fn fault_jump(address: u64);
         fn fault_stack(address: u64);
         fn fault_undefined(address: u64);
+        fn fault_refused(code: u64);
     }
 
     static mut DATA: [u64; 2] = [0; 2];
@@ -89,6 +96,7 @@ mod faults {
                 ("read past the kernel", fault_read, at(fault_read), kernel.virt_start + kernel.length)
             }
             "undefined" => ("run an undefined instruction", fault_undefined, at(fault_undefined), 0),
+            "refused" => ("refuse BootInfo", fault_refused, at(fault_refused), 609),
             other => panic!("the command line \"{other}\" names no fault"),
         };
         println!("about to {what} at {place:#018x}, address {address:#018x}");

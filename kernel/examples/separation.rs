@@ -192,7 +192,7 @@ mod separation {
             println!("separation: {error}");
             ending::finish(Verdict::Bad(1));
         }
-        expect(locked(|memory| user::start(&info, memory)), "no room for a hook", 0, 1);
+        expect(locked(user::start), "no room for a hook", 0, 1);
         let mut many = Vec::with_capacity(MANY as usize);
         let before = locked(|memory| memory.frames.statistics().allocated);
 

@@ -67,7 +67,7 @@ mod workloads {
             println!("workloads: {error}");
             ending::finish(Verdict::Bad(1));
         }
-        expect(locked(|memory| user::start(&info, memory)), "no room for a hook", 1);
+        expect(locked(user::start), "no room for a hook", 1);
         let steps = info.command_line().trim().parse().unwrap_or(STEPS);
         let before = locked(|memory| memory.frames.free_frames());
 

@@ -253,7 +253,7 @@ fn spaces(info: &BootInfo<'static>) -> bool {
     let tried_all = || {
         locked(|memory| {
             let before = memory.frames.free_frames();
-            let mut good = user::start(info, memory);
+            let mut good = user::start(memory);
             let mut spaces = [UserSpace::new(&mut memory.frames)?, UserSpace::new(&mut memory.frames)?];
             for (space, word) in spaces.iter_mut().zip(WORDS) {
                 space.populate(&mut memory.resources(), page, Rights::ReadWrite, PageSize::Size4K)?;

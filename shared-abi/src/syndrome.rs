@@ -280,6 +280,11 @@ impl Syndrome {
         }
     }
 
+    /// Whether this is the `brk` by which [`entry!`](crate::entry!) refuses a `BootInfo`; x0 holds the error's code.
+    pub const fn is_refusal(self) -> bool {
+        matches!(self.cause(), Cause::Breakpoint(crate::entry::REFUSED))
+    }
+
     /// What happened.
     pub const fn cause(self) -> Cause {
         let specific = self.specific();

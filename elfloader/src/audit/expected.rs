@@ -100,8 +100,11 @@ impl Expectation<'_> {
         let mut until = u64::MAX;
         let mut covered = false;
         for part in self.parts {
-            let read_only =
-                part.place == Place::Kernel && part.rights.is_some_and(|rights| !rights.is_writable());
+            let read_only = match part.place {
+                Place::Loader => true,
+                Place::Kernel => part.rights.is_some_and(|rights| !rights.is_writable()),
+                _ => false,
+            };
             let (start, end) = (part.phys.get(), part.phys.get().saturating_add(part.virt.len()));
             if !read_only || end <= phys {
                 continue;

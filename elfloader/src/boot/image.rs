@@ -22,7 +22,8 @@ pub fn open(own: &OwnImage, identity: &mut IdentityMap) -> Result<Image<'static>
     // and the table's entries, is not what the plan writes to.
     let bytes = unsafe { identity.bytes(range) };
     let payload = PayloadTable::open(bytes, &header, cpu::crc32c())?;
-    let image = Image { range, resident: own.resident(), tables: own.tables(), header, payload };
+    let (resident, stub, tables) = (own.resident(), own.stub(), own.tables());
+    let image = Image { range, resident, stub, tables, header, payload };
     if let Some(table) = image.range_of_kind(Kind::LOADER_SYMBOLS) {
         // SAFETY: the identity map has the image until the jump.
         unsafe { report::situation().name_code(table.start().get(), table.len(), 0) };

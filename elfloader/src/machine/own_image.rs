@@ -5,6 +5,7 @@ use shared_abi::contract::HANDOFF_WINDOW;
 
 unsafe extern "C" {
     static text_start: u8;
+    static stub_end: u8;
     static text_end: u8;
     static rodata_end: u8;
     static tables_start: u8;
@@ -55,6 +56,11 @@ impl OwnImage {
     /// Text, read-only data and data: what stays with the fault reporter.
     pub fn resident(&self) -> PhysRange {
         self.part(offset_of!(text_start), offset_of!(tables_start))
+    }
+
+    /// The entry code and the stub at EL2: what CPUs above EL1 and those that sleep go on executing.
+    pub fn stub(&self) -> PhysRange {
+        self.part(offset_of!(text_start), offset_of!(stub_end))
     }
 
     /// Text and read-only data, without the first `skip` bytes.

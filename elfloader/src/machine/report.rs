@@ -116,6 +116,9 @@ fn describe(frame: &Frame) {
     }
     // The log takes every byte; there is no error to act on.
     let _ = writeln!(log, "{syndrome}");
+    if syndrome.is_refusal() {
+        let _ = writeln!(log, "  the kernel refused its BootInfo: error E{:04}", frame.general[0]);
+    }
     place(situation, "at", frame.return_address);
     if syndrome.far_is_valid() {
         place(situation, "address", frame.fault_address);

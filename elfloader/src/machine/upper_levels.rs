@@ -14,7 +14,8 @@
 //! | LOR regions off, memory copy instructions | LORC_EL1, HCRX_EL2.MSCEn |
 //!
 //! The stub at EL2 answers every HVC with −1 (PSCI's NOT_SUPPORTED) and turns anything else that traps into an
-//! undefined instruction at EL1, so that nothing hangs there. It needs no stack and no memory but its own page.
+//! undefined instruction at EL1, so that nothing hangs there. It needs no stack and no memory but its vectors' page and
+//! the entry page, where CPUs that were not chosen sleep as well: the memory map gives both to firmware for good.
 //!
 //! EL3 means that there is no firmware, hence no PSCI, and that other CPUs may arrive as well: one is chosen
 //! without exclusives, which Device memory does not promise, and the others sleep.
@@ -271,7 +272,7 @@ election:                               // last to arrive, gate, winner; a slot 
     .balign 64
 
     // What stays at EL2: sixteen vectors, of which only the synchronous one from EL1 ever says anything.
-    .section .text.vectors, "ax"
+    .section .text.stub, "ax"
     .balign 0x800
 el2_vectors:
     .rept 8

@@ -88,10 +88,20 @@ fn parts(info: &BootInfo<'_>, regions: &[Region<'_>]) -> Vec<Part> {
         Some(Rights::ReadWrite),
         MemoryType::WriteBack,
     );
-    if let (Some(window), Some(region)) = (info.window(WindowId::LOADER), first(RegionKind::LOADER_RESIDENT))
+    // The loader is mapped as it lies in the image, whose first page is the window's first; a stub of it that stays
+    // above EL1 is firmware's.
+    let image = info.firmware_image();
+    let of_loader = |region: &&Region<'_>| match region.kind {
+        RegionKind::LOADER_RESIDENT => true,
+        RegionKind::FIRMWARE => image.phys().contains(region.range.start()),
+        _ => false,
+    };
+    for (window, region) in info
+        .window(WindowId::LOADER)
+        .into_iter()
+        .flat_map(|window| regions.iter().filter(of_loader).map(move |region| (window, region)))
     {
-        // The loader is mapped as it lies in the image, whose first page is the window's first.
-        let skipped = region.range.start().get().checked_sub(info.firmware_image().phys_image);
+        let skipped = region.range.start().get().checked_sub(image.phys_image);
         let start = skipped.and_then(|skipped| window.start().checked_add(skipped));
         let pages = region.range.aligned_inward(PageSize::Size4K);
         if let Some((virt, pages)) = start.zip(pages)

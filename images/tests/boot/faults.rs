@@ -12,7 +12,7 @@ struct Fault {
     label: Option<&'static str>,
 }
 
-const FAULTS: [Fault; 11] = [
+const FAULTS: [Fault; 12] = [
     // TTBR0 walks are disabled, so nothing was walked: level 0.
     Fault {
         word: "null-read",
@@ -49,6 +49,11 @@ const FAULTS: [Fault; 11] = [
         label: Some("fault_stack"),
     },
     Fault { word: "undefined", syndrome: "", label: Some("fault_undefined") },
+    Fault {
+        word: "refused",
+        syndrome: "BRK #0xb007\n  the kernel refused its BootInfo: error E0609\n",
+        label: Some("fault_refused"),
+    },
 ];
 
 /// Whose vectors report: the words before the syndrome, and the word that asks for them.
@@ -80,7 +85,7 @@ fn reported(fault: &Fault, title: &str, asked: &str) -> Result<(), Failed> {
         Some(label) => ended.expect(at.contains(label), "the instruction's label is not told")?,
         None => ended,
     };
-    if fault.word == "undefined" {
+    if ["undefined", "refused"].contains(&fault.word) {
         return Ok(());
     }
     let far = number(ended.after("  address ")?);

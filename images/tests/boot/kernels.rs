@@ -63,6 +63,24 @@ pub fn all() -> Vec<Behaviour> {
                 .map(drop)
         }));
     }
+    // Where a stub stays above EL1, it is not given back with the loader.
+    for (machine, last) in [
+        ("virt", "nothing of the loader's is left"),
+        ("virt-el2", "EL2 still answers"),
+        ("virt-secure-elf", "nothing"),
+    ] {
+        list.push(Behaviour::new(
+            format!("all_that_the_loader_left_is_taken_back_on_{machine}"),
+            move || {
+                let ended = boot("reclaim", &["--machine", machine, "--memory", "128M"])?.expect_status(0)?;
+                let kinds = ["loader resident", "boot stack", "page tables", "boot info"];
+                let ended = kinds
+                    .iter()
+                    .try_fold(ended, |ended, kind| ended.expect_said(&format!("reclaim: {kind}: ")))?;
+                ended.expect_said(" free frames overwritten")?.expect_said(last).map(drop)
+            },
+        ));
+    }
     for (name, what) in MILESTONES {
         let behaviour = name.replace(", ", "_and_").replace(' ', "_");
         list.push(Behaviour::new(format!("the_kernel_reaches_the_milestone_{behaviour}"), move || {

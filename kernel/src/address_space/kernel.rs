@@ -6,9 +6,9 @@
 
 use super::tables::{TableMemory, Tables};
 use super::tree::Tree;
-use super::{Kernel, KernelRoot, Resources, SpaceError, Tlb};
+use super::{Flush, Kernel, KernelRoot, Resources, SpaceError, Tlb};
 use crate::frames::FrameAllocator;
-use shared_abi::addr::{PageSize, PhysAddr, VirtAddr, VirtRange};
+use shared_abi::addr::{Frame, PageSize, PhysAddr, VirtAddr, VirtRange};
 use shared_abi::page_table::{PageTable, Run, Translation};
 use shared_abi::rights::Rights;
 use shared_abi::vmsa::Attributes;
@@ -160,6 +160,27 @@ impl KernelSpace {
         self.check_borrowed(block)?;
         self.check_pinned(block)?;
         self.tree.split(with, None, at, size)
+    }
+
+    /// Moves to copies of all tables, so that the loader's can be taken back; what they map stays as it is.
+    ///
+    /// `switch` has TTBR1 point to the new root, with an `isb`. Both trees say the same of every address and are
+    /// of the same sizes, so a TLB that has entries of either has no conflict, and what is left of the old ones
+    /// goes with one invalidation.
+    ///
+    /// # Errors
+    /// No memory for tables; nothing has been changed then.
+    pub fn move_tables<M: TableMemory, T: Tlb, const CPUS: usize>(
+        &mut self,
+        with: &mut Resources<'_, M, T, CPUS>,
+        switch: impl FnOnce(Frame),
+    ) -> Result<(), SpaceError> {
+        let new = Tables(with.frames).copy(self.tree.table)?;
+        with.tlb.publish();
+        switch(new.root());
+        with.tlb.invalidate(&Flush::Everything);
+        let old = core::mem::replace(&mut self.tree.table, new);
+        Ok(Tables(with.frames).drop_tables(old)?)
     }
 
     /// What `at` translates to.

@@ -4,6 +4,7 @@ use core::fmt;
 
 use shared_abi::addr::{VirtAddr, VirtRange};
 use shared_abi::symbols::Symbol;
+use shared_abi::syndrome::Syndrome;
 
 use super::backtrace::{Backtrace, StackMemory, Step, Symbols};
 use super::dispatch::Reason;
@@ -55,6 +56,9 @@ impl<M: StackMemory> fmt::Display for FaultReport<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fault = self.frame.fault();
         writeln!(f, "{} fault: {fault}", if fault.from_user { "user" } else { "kernel" })?;
+        if fault.syndrome.is_some_and(Syndrome::is_refusal) {
+            writeln!(f, "  the kernel refused its BootInfo: error E{:04}", self.frame.general[0])?;
+        }
         match self.reason {
             Reason::Unresolved => {}
             Reason::Failed(why) => writeln!(f, "  it could not be resolved: {why}")?,

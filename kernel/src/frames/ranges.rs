@@ -160,6 +160,20 @@ impl<M: FrameMemory> FrameAllocator<M> {
         Ok(())
     }
 
+    /// Whether memory of `kind` may be taken back and has not been yet.
+    ///
+    /// # Errors
+    /// Those of [`FrameAllocator::reclaim`].
+    pub const fn check_reclaim(&self, kind: RegionKind) -> Result<(), FrameError> {
+        if !is_reclaimable(kind) {
+            Err(FrameError::NotReclaimable { kind })
+        } else if self.reclaimed & kind_bit(kind) != 0 {
+            Err(FrameError::AlreadyReclaimed { kind })
+        } else {
+            Ok(())
+        }
+    }
+
     /// Takes back all memory of `kind`, once, as the contract's table allows, and says how many frames that is.
     /// The caller has left that memory.
     ///
@@ -167,14 +181,8 @@ impl<M: FrameMemory> FrameAllocator<M> {
     /// `NotReclaimable` for a kind that is never the kernel's or is from the start, `AlreadyReclaimed` the second
     /// time.
     pub fn reclaim(&mut self, kind: RegionKind) -> Result<u64, FrameError> {
-        if !is_reclaimable(kind) {
-            return Err(FrameError::NotReclaimable { kind });
-        }
-        let bit = 1u64 << (kind.0 % 64);
-        if self.reclaimed & bit != 0 {
-            return Err(FrameError::AlreadyReclaimed { kind });
-        }
-        self.reclaimed |= bit;
+        self.check_reclaim(kind)?;
+        self.reclaimed |= kind_bit(kind);
         self.settle();
         let (mut frames, mut index) = (0, 0);
         while let Some(region) = self.ledger.region(&mut self.memory, index) {
@@ -264,6 +272,11 @@ impl<M: FrameMemory> FrameAllocator<M> {
             zone_at(&mut self.memory, page).refile(chunk, class);
         }
     }
+}
+
+/// The bit of a kind that can be reclaimed; all of those have numbers below 64.
+const fn kind_bit(kind: RegionKind) -> u64 {
+    1 << (kind.0 % 64)
 }
 
 /// How a piece of a range is painted, and what follows it, depending on whether it is the last piece.

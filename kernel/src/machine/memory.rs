@@ -8,7 +8,7 @@
 use core::fmt;
 
 use shared_abi::addr::{Frame, PAGE_SHIFT, PageSize, PhysAddr, VirtAddr, VirtRange};
-use shared_abi::boot_info::{BootInfo, WindowId};
+use shared_abi::boot_info::{self, BootInfo, WindowId};
 use shared_abi::page_table::Translation;
 use shared_abi::rights::Rights;
 
@@ -31,6 +31,7 @@ pub struct Memory {
     pub(super) asids: Asids,
     pub(super) tlb: BareTlb,
     window: VirtRange,
+    direct_map: boot_info::DirectMap,
     /// The empty table that TTBR0 has outside of user spaces.
     pub(super) empty_root: Frame,
 }
@@ -95,7 +96,8 @@ pub fn start(info: &BootInfo<'_>, heap: &KernelHeap) -> Result<(), StartError> {
     let (for_heap, rest) = divide(window).ok_or(StartError::Heap(None))?;
     let tlb = BareTlb::new(direct_map.virt_offset);
     let empty_root = root(tables.phys_root_low);
-    *MEMORY.lock() = Some(Memory { frames, space, asids: Asids::new(), tlb, window: rest, empty_root });
+    let (asids, window) = (Asids::new(), rest);
+    *MEMORY.lock() = Some(Memory { frames, space, asids, tlb, window, direct_map, empty_root });
     heap.with(|heap| heap.start(KernelPages { window: for_heap }))
         .map_err(|error| StartError::Heap(Some(error)))
 }
@@ -133,6 +135,11 @@ impl Memory {
     /// Addresses that are the kernel's and not the heap's: for its stacks, for memory that appears when touched.
     pub fn window(&self) -> VirtRange {
         self.window
+    }
+
+    /// Where the direct map has a frame; `None` outside of it.
+    pub fn frame_address(&self, frame: Frame) -> Option<u64> {
+        self.direct_map.virt(frame.start()).map(VirtAddr::get)
     }
 
     /// Puts zeroed frames, read-write, behind a range of whole pages of the heap window.

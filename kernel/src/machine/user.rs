@@ -16,7 +16,6 @@ use core::mem::offset_of;
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ID_AA64MMFR1_EL1, Readable, TCR_EL1, TTBR0_EL1, Writeable};
 use shared_abi::addr::{Frame, VirtAddr};
-use shared_abi::boot_info::BootInfo;
 use shared_abi::contract::registers::TCR_EPD0;
 
 use super::memory::Memory;
@@ -84,13 +83,13 @@ static BACK: Back = Back;
 ///
 /// The table is in place before walks are allowed, and as TLBs may keep what TCR_EL1 said (Arm ARM D8.16.2), they
 /// forget it before anything can rely on the new value.
-pub fn start(info: &BootInfo<'_>, memory: &mut Memory) -> bool {
+pub fn start(memory: &mut Memory) -> bool {
     let id: u64;
     // ID_AA64MMFR2_EL1, by its encoding.
     // SAFETY: reading an identification register changes nothing.
     unsafe { asm!("mrs {}, S3_0_C0_C7_2", out(reg) id, options(nomem, nostack, preserves_flags)) };
     let e0pd = if id >> 60 != 0 { E0PD1 } else { 0 };
-    TTBR0_EL1.set(info.page_tables().phys_root_low);
+    TTBR0_EL1.set(memory.empty_root.start().get());
     barrier::isb(barrier::SY);
     TCR_EL1.set(TCR_EL1.get() & !TCR_EPD0 | e0pd);
     barrier::isb(barrier::SY);

@@ -81,6 +81,12 @@ pub fn add_hook(interest: Interest, hook: &'static dyn FaultHook) -> bool {
     unsafe { &mut *HANDLER.0.get() }.dispatcher.add(interest, hook)
 }
 
+/// From here on, code has no names in reports: the symbol table's memory is given up.
+pub fn forget_symbols() {
+    // SAFETY: as in `install`.
+    unsafe { &mut *HANDLER.0.get() }.symbols = Symbols::none();
+}
+
 /// Names a range in reports; `false` if there is no room.
 pub fn name_region(name: &'static str, range: VirtRange) -> bool {
     // SAFETY: as in `install`.

@@ -415,6 +415,58 @@ fn what_the_kernel_runs_on_is_neither_split_nor_unmapped() {
 }
 
 #[test]
+fn the_tables_move_whole_or_not_at_all() {
+    let mut machine = Machine::new(GIGABYTE);
+    let mut kernel = machine.kernel();
+    let free = machine.frames.free_frames();
+    let direct = range(0xFFFF_8000_4000_0000, GIGABYTE);
+    let (ram, attributes) = (PhysAddr::new(GIGABYTE).unwrap(), Attributes::kernel(Rights::ReadWrite));
+    kernel.map(&mut machine.with(), direct, ram, attributes, PageSize::Size1G).unwrap();
+    let heap = range(0xFFFF_0000_1000_0000, MEGABYTES_2 + 5 * PAGE);
+    kernel.populate(&mut machine.with(), heap, Rights::ReadWrite, PageSize::Size2M).unwrap();
+    let runs = |kernel: &KernelSpace, machine: &mut Machine| {
+        let mut runs = Vec::new();
+        kernel.for_each(&mut machine.frames, |run| runs.push(run));
+        runs
+    };
+    let before = runs(&kernel, &mut machine);
+    let old = Regime::Kernel(Frame::new(KERNEL_ROOT).unwrap());
+    assert!(machine.shared.access(old, heap.start()).is_some());
+    // Five tables are to be copied, and there are frames for four.
+    let left = machine.frames.free_frames();
+    let held: Vec<_> = (5..left + 1).map_while(|_| machine.frames.allocate_frame().ok()).collect();
+    let held_from = machine.frames.free_frames();
+    let refused = kernel.move_tables(&mut machine.with(), |_| panic!("there is nothing to switch to"));
+    assert!(matches!(refused, Err(SpaceError::Table(TableError::OutOfTables { .. }))), "{refused:?}");
+    assert_eq!(machine.frames.free_frames(), held_from);
+    assert_eq!(runs(&kernel, &mut machine), before);
+    held.into_iter().for_each(|frame| machine.frames.free_frame(frame).unwrap());
+    machine.events();
+    let shared = Rc::clone(&machine.shared);
+    let mut moved = None;
+    kernel
+        .move_tables(&mut machine.with(), |root| {
+            // Complete before it is used, and nothing forgotten or freed before that.
+            let events = shared.events.take();
+            assert!(
+                events.ends_with(&[Event::Publish]) && !events.contains(&Event::Flush(Flush::Everything))
+            );
+            moved = Some(root);
+        })
+        .unwrap();
+    assert_eq!(machine.events().first(), Some(&Event::Flush(Flush::Everything)));
+    assert_eq!(runs(&kernel, &mut machine), before);
+    // The loader's root is in no use; the tables that the kernel had added are free again.
+    assert_ne!(moved, Frame::new(KERNEL_ROOT));
+    let new = Regime::Kernel(moved.unwrap());
+    assert!(machine.shared.access(new, heap.start()).is_some());
+    assert!(machine.shared.walk(old, heap.start().get()).is_none());
+    kernel.clear(&mut machine.with(), heap).unwrap();
+    kernel.unmap(&mut machine.with(), direct).unwrap();
+    assert_eq!(machine.frames.free_frames() + 1, free, "all but the new root");
+}
+
+#[test]
 fn a_block_has_one_owner_and_one_place() {
     let mut machine = Machine::new(GIGABYTE);
     let mut space = machine.space();

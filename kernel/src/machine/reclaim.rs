@@ -1,0 +1,152 @@
+//! Taking back what the loader left, kind by kind, as the contract's table allows.
+
+use core::arch::asm;
+use core::fmt;
+
+use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::{Readable, TTBR0_EL1, TTBR1_EL1, VBAR_EL1, Writeable};
+use shared_abi::addr::{VirtAddr, VirtRange};
+use shared_abi::boot_info::{BootInfo, WindowId};
+use shared_abi::memory::RegionKind;
+use shared_abi::rights::Rights;
+
+use super::memory::Memory;
+use super::vectors;
+use crate::address_space::SpaceError;
+use crate::frames::{FrameError, Order};
+
+/// Why memory was not taken back. Nothing has been changed then, unless the tables turned out to be damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReclaimError {
+    /// The kind is none that is given back, or was.
+    Frames(FrameError),
+    /// A mapping cannot be changed, or there is no memory for tables.
+    Space(SpaceError),
+    /// This is still there.
+    InUse(&'static str),
+}
+
+impl ReclaimError {
+    /// The stable code; those of frames and spaces keep theirs.
+    pub const fn code(&self) -> u16 {
+        match self {
+            Self::Frames(error) => error.code(),
+            Self::Space(error) => error.code(),
+            Self::InUse(_) => 951,
+        }
+    }
+}
+
+impl fmt::Display for ReclaimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frames(error) => error.fmt(f),
+            Self::Space(error) => error.fmt(f),
+            Self::InUse(what) => write!(f, "the memory cannot be taken back: {what} is still there"),
+        }
+    }
+}
+
+impl From<FrameError> for ReclaimError {
+    fn from(error: FrameError) -> Self {
+        Self::Frames(error)
+    }
+}
+
+impl From<SpaceError> for ReclaimError {
+    fn from(error: SpaceError) -> Self {
+        Self::Space(error)
+    }
+}
+
+impl Memory {
+    /// Takes all memory of `kind` back and says how many frames that is: what the loader mapped for it is unmapped,
+    /// no TLB has it any more, and the direct map can write it. The tables move to frames of the allocator when
+    /// their kind is taken back; the other kinds need the kernel to have left them, and that is checked as far as
+    /// registers tell.
+    ///
+    /// # Errors
+    /// [`ReclaimError`].
+    ///
+    /// # Safety
+    /// Nothing in memory of this kind is used any more: no slice of a module, initrd or device tree, no local
+    /// variable on the boot stack; and for the kind of `BootInfo`, neither `info` nor what was read from it by
+    /// reference. (The symbol table of fault reports is given up with the modules.)
+    pub unsafe fn reclaim(&mut self, info: &BootInfo<'_>, kind: RegionKind) -> Result<u64, ReclaimError> {
+        self.frames.check_reclaim(kind)?;
+        let window = match kind {
+            RegionKind::LOADER_RESIDENT => {
+                let window = info.window(WindowId::LOADER);
+                left(window, VBAR_EL1.get(), "VBAR_EL1")?;
+                self.make_writable(info, kind)?;
+                window
+            }
+            RegionKind::BOOT_STACK => {
+                let window = Some(info.boot_stack().range());
+                let stack: u64;
+                // SAFETY: reading SP changes nothing.
+                unsafe { asm!("mov {}, sp", out(reg) stack, options(nomem, nostack, preserves_flags)) };
+                left(window, stack, "the stack pointer")?;
+                self.kernel().0.unpin(info.boot_stack().range());
+                window
+            }
+            RegionKind::PAGE_TABLES => {
+                self.move_tables()?;
+                None
+            }
+            RegionKind::BOOT_INFO => info.window(WindowId::BOOT_INFO),
+            RegionKind::MODULE => {
+                vectors::forget_symbols();
+                None
+            }
+            _ => None,
+        };
+        if let Some(window) = window {
+            let (space, mut with) = self.kernel();
+            space.unmap(&mut with, window)?;
+        }
+        Ok(self.frames.reclaim(kind)?)
+    }
+
+    /// Makes the kind's memory writable in the direct map.
+    fn make_writable(&mut self, info: &BootInfo<'_>, kind: RegionKind) -> Result<(), SpaceError> {
+        let (space, mut with) = self.kernel();
+        for region in info.memory_map().filter(|region| region.kind() == kind) {
+            let start = info.direct_map().virt(region.range().start());
+            if let Some(range) = start.and_then(|start| VirtRange::new(start, region.length)) {
+                space.protect(&mut with, range, Rights::ReadWrite)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has TTBR1 and TTBR0 point to tables in frames of the allocator.
+    fn move_tables(&mut self) -> Result<(), ReclaimError> {
+        if TTBR0_EL1.get() != self.empty_root.start().get() {
+            return Err(ReclaimError::InUse("a user space"));
+        }
+        let empty = self.frames.allocate_zeroed(Order::FRAME)?;
+        let (space, mut with) = self.kernel();
+        let moved = space.move_tables(&mut with, |root| {
+            TTBR0_EL1.set(empty.start().get());
+            TTBR1_EL1.set(root.start().get());
+            barrier::isb(barrier::SY);
+        });
+        match moved {
+            Ok(()) => {
+                self.empty_root = empty;
+                Ok(())
+            }
+            Err(error) => {
+                self.frames.free_frame(empty)?;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// An error if `register` still points into the window.
+fn left(window: Option<VirtRange>, register: u64, what: &'static str) -> Result<(), ReclaimError> {
+    let inside = window.zip(VirtAddr::new(register)).is_some_and(|(window, at)| window.contains(at));
+    if inside { Err(ReclaimError::InUse(what)) } else { Ok(()) }
+}
