@@ -1,10 +1,12 @@
 //! Real trees: what the loader makes of them, word for word, and what it makes of them when they are damaged.
 
+mod damaged_tree;
 mod tree_oracle;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use damaged_tree::{Damage, damaged};
 use elfloader::device_tree::{SCRATCH, Survey, describe};
 use elfloader::memory_map::MemoryMap;
 use elfloader::platform::Machine;
@@ -109,15 +111,6 @@ fn a_tree_cut_anywhere_is_refused() {
     }
 }
 
-/// A change of one place of a tree.
-#[derive(Clone, Debug)]
-enum Damage {
-    Bit(usize, u8),
-    Word(usize, u32),
-    Delete(usize, usize),
-    Repeat(usize, usize),
-}
-
 fn damage() -> impl Strategy<Value = Damage> {
     let words = prop_oneof![
         any::<u32>(),
@@ -131,36 +124,8 @@ fn damage() -> impl Strategy<Value = Damage> {
         (any::<usize>(), words).prop_map(|(at, word)| Damage::Word(at, word)),
         (any::<usize>(), 1..64usize).prop_map(|(at, words)| Damage::Delete(at, words)),
         (any::<usize>(), 1..64usize).prop_map(|(at, words)| Damage::Repeat(at, words)),
+        (any::<usize>(), any::<bool>()).prop_map(|(at, admitted)| Damage::Cut(at, admitted)),
     ]
-}
-
-fn damaged(mut tree: Vec<u8>, damage: &[Damage]) -> Vec<u8> {
-    for damage in damage {
-        let words = tree.len() / 4;
-        match *damage {
-            Damage::Bit(at, bit) => {
-                let at = at % tree.len();
-                tree[at] ^= 1 << bit;
-            }
-            Damage::Word(at, word) => {
-                let at = at % words * 4;
-                tree[at..at + 4].copy_from_slice(&word.to_be_bytes());
-            }
-            Damage::Delete(at, count) => {
-                let at = at % words * 4;
-                tree.drain(at..(at + count * 4).min(words * 4));
-            }
-            Damage::Repeat(at, count) => {
-                let at = at % words * 4;
-                let again = tree[at..(at + count * 4).min(words * 4)].to_vec();
-                tree.splice(at..at, again);
-            }
-        }
-        if tree.len() < 64 {
-            break;
-        }
-    }
-    tree
 }
 
 proptest! {

@@ -25,10 +25,10 @@ const FLASH: u64 = 0x0400_0000;
 /// A place in the header page that its checksum covers.
 const CHECKED: usize = 0x80;
 
-const EARLYCON: &str = "earlycon=pl011,0x9000000";
+pub const EARLYCON: &str = "earlycon=pl011,0x9000000";
 
 /// The kernel `hello`, with what a test asks for.
-fn image(flags: BootFlags, tree_hint: u64, command_line: &str, tree: &[u8]) -> Result<Vec<u8>, Failed> {
+pub fn image(flags: BootFlags, tree_hint: u64, command_line: &str, tree: &[u8]) -> Result<Vec<u8>, Failed> {
     let workspace = Workspace::here();
     let payload = |kind, bytes: &[u8]| Payload { kind, name: String::new(), bytes: bytes.to_vec() };
     let more = [payload(Kind::COMMAND_LINE, command_line.as_bytes()), payload(Kind::DEVICE_TREE, tree)];
@@ -67,7 +67,7 @@ fn tree_without_console() -> Vec<u8> {
 }
 
 /// The bytes with `from`, which is there once, replaced by as many.
-fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+pub fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let places: Vec<_> = (0..bytes.len()).filter(|&at| bytes[at..].starts_with(from)).collect();
     let [at] = places[..] else { panic!("{from:x?} is there {} times", places.len()) };
     [&bytes[..at], to, &bytes[at + from.len()..]].concat()

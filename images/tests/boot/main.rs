@@ -13,7 +13,13 @@ mod handoff;
 mod kernels;
 mod machines;
 mod refusals;
+mod trees;
 mod verdicts;
+
+#[path = "../../../elfloader/tests/damaged_tree/mod.rs"]
+mod damaged_tree;
+#[path = "../../../elfloader/tests/tree_oracle/mod.rs"]
+mod tree_oracle;
 
 use std::process::ExitCode;
 
@@ -46,6 +52,7 @@ fn main() -> ExitCode {
         faults::all(),
         refusals::all(),
         early::all(),
+        trees::all(),
         entry_states::all(),
         entry_code::all(),
     ];
