@@ -30,7 +30,7 @@ target=${CARGO_TARGET_DIR:-target}
 boot() {
     local bytes=$1 digest=$2 said
     shift 2
-    said=$(HANDOFF_PADDING=$bytes scripts/handoff run --kernel timeline --digest "$digest" --log quiet --seed 00 \
+    said=$(HANDOFF_PADDING=$bytes scripts/handoff run --kernel timeline --digest "$digest" --log quiet \
         --append nokaslr "$@" -- -icount shift=0 | tr -d '\r')
     awk '$1 == "known" { exit !($2 > 1990000 && $2 < 2010000) }' <<<"$said" || {
         echo "bench.sh: the counter does not count instructions: $(grep known <<<"$said")" >&2

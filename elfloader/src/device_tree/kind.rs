@@ -52,7 +52,9 @@ impl Kind {
                 Symbol::KASLR_SEED,
                 Symbol::STATUS,
             ]),
-            Self::ReservedMemory | Self::Cpus => BUS.union(SymbolSet::of(&[Symbol::STATUS])),
+            Self::ReservedMemory => BUS.union(SymbolSet::of(&[Symbol::STATUS])),
+            // A processor's address has no size (Devicetree Specification 3.7).
+            Self::Cpus => SymbolSet::of(&[Symbol::ADDRESS_CELLS, Symbol::STATUS]),
             Self::Bus => BUS,
             Self::Reserved => SymbolSet::of(&[
                 Symbol::REG,
