@@ -185,6 +185,9 @@ from_el3:
     b.ne    sleep                       // the last to pass the gate has won
 2:  str     x8, [x11, #16]              // the winner; its slot stays taken
     dsb     sy
+    dc      civac, x11                  // no line from before may shadow what was stored
+    dc      civac, x13
+    dsb     sy
     ldr     x8, ={scr}
     msr     scr_el3, x8
     mov     x8, #0                      // CPTR_EL3: trap nothing; EZ, ESM where SVE and SME exist
