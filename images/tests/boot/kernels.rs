@@ -40,6 +40,13 @@ pub fn all() -> Vec<Behaviour> {
     list.push(Behaviour::new("memory_appears_where_its_fault_is_resolved", || {
         boot("demand", &[])?.expect_status(0)?.expect_said("256 pages were mapped by 256 faults").map(drop)
     }));
+    list.push(Behaviour::new("the_kernel_of_the_page_on_memory_does_what_it_says", || {
+        let ended = boot("memory", &[])?.expect_status(0)?;
+        ended
+            .expect_said("memory: spaces Some(Ok([Some(7), Some(8)]))")?
+            .expect_said("demand-zero Some(42)")
+            .map(drop)
+    }));
     for word in ["outside", "execute", "nested"] {
         list.push(Behaviour::new(
             format!("a_fault_that_no_hook_may_resolve_ends_the_machine_{word}"),

@@ -14,7 +14,7 @@ use shared_abi::addr::{Frame, PAGE_SHIFT, PhysRange};
 use shared_abi::memory::RegionKind;
 
 /// All page frames of the machine. `M` is how their contents are reached; put the allocator behind a lock to share
-/// it between CPUs, and let each CPU keep a few frames by [`FrameAllocator::allocate_batch`].
+/// it between CPUs, and let each CPU keep a few frames in a [`Magazine`](super::Magazine).
 pub struct FrameAllocator<M> {
     /// Where single frames and small blocks come from.
     pub(super) right: Hand,

@@ -360,3 +360,62 @@ fn the_workload_finds_frames_that_are_lost_or_written_to() {
     let lost = run(|frames| frames.elsewhere += 1);
     assert!(matches!(lost, workload::Wrong::Count { .. }), "{lost}");
 }
+
+#[test]
+fn magazines_of_several_cpus_share_all_frames_and_give_them_back() {
+    let frames = allocator(&tight());
+    let free = frames.free_frames();
+    let shared = crate::lock::Lock::<_>::new(frames);
+    let taken = std::sync::Mutex::new(std::collections::HashSet::new());
+    std::thread::scope(|scope| {
+        for cpu in 0..4u64 {
+            let (shared, taken) = (&shared, &taken);
+            scope.spawn(move || {
+                let (mut magazine, mut mine) = (Magazine::<16>::new(), Vec::new());
+                for step in 0..4_000u64 {
+                    if (step * 7 + cpu) % 5 < 3 {
+                        let Ok(frame) = magazine.allocate(shared) else { continue };
+                        assert!(taken.lock().unwrap().insert(frame), "given to two");
+                        mine.push(frame);
+                    } else if let Some(frame) = mine.pop() {
+                        assert!(taken.lock().unwrap().remove(&frame));
+                        magazine.free(shared, frame).unwrap();
+                    }
+                    assert!(magazine.len() <= 16);
+                }
+                for frame in mine {
+                    assert!(taken.lock().unwrap().remove(&frame));
+                    magazine.free(shared, frame).unwrap();
+                }
+                magazine.drain(shared).unwrap();
+            });
+        }
+    });
+    assert_eq!(shared.lock().free_frames(), free);
+    assert_eq!(shared.lock().statistics().allocated, 0);
+}
+
+#[test]
+fn a_magazine_takes_the_last_frames_and_finds_wrong_ones() {
+    let shared = crate::lock::Lock::<_>::new(allocator(&tight()));
+    let mut magazine = Magazine::<3>::new();
+    let mut all = Vec::new();
+    let refused = loop {
+        match magazine.allocate(&shared) {
+            Ok(frame) => all.push(frame),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, FrameError::OutOfFrames { order: Order::FRAME, free: 0 });
+    magazine.free(&shared, all[0]).unwrap();
+    assert_eq!(magazine.free(&shared, all[0]), Err(FrameError::AlreadyFree { frame: all[0], at: all[0] }));
+    // A frame that is reserved: found when it goes on, and only that one is lost.
+    let reserved = frame(ZONE + 40 + 3 * CHUNK);
+    magazine.free(&shared, reserved).unwrap();
+    magazine.free(&shared, all[1]).unwrap();
+    let error = magazine.free(&shared, all[2]).unwrap_err();
+    assert!(matches!(error, FrameError::Reserved { frame, .. } if frame == reserved), "{error}");
+    magazine.drain(&shared).unwrap();
+    assert!(magazine.is_empty());
+    assert_eq!(shared.lock().free_frames(), 3);
+}
