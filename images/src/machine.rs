@@ -169,6 +169,14 @@ pub const MACHINES: &[Machine] = &[
         ..VIRT
     },
     Machine {
+        name: "virt-high",
+        about: "virt with the image above 64 GiB, x0 = 0",
+        cpu: Some("cortex-a72"),
+        memory: Size::mib(128 << 10),
+        way_in: WayIn::Device { base: 0x13_5720_0000 },
+        ..VIRT
+    },
+    Machine {
         name: "virt-numa",
         about: "virt with three NUMA nodes",
         memory: Size::mib(768),

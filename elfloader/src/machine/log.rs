@@ -64,6 +64,11 @@ impl Log {
         self.console = Some(console);
     }
 
+    /// Prints nowhere from here on. Whether there was a console.
+    pub fn lose_console(&mut self) -> bool {
+        self.console.take().is_some()
+    }
+
     /// What was recorded.
     pub fn recorded(&self) -> &[u8] {
         &self.bytes[..self.length]

@@ -88,14 +88,15 @@ impl Situation {
     }
 }
 
-/// A second fault while the first is reported ends the machine at once.
+/// A fault while another is reported is most likely the console's: it is said once more without one. A third ends the
+/// machine at once.
 static REPORTING: AtomicBool = AtomicBool::new(false);
 
 /// Where every vector leads.
 pub extern "C" fn report_fault(frame: &Frame) -> ! {
     let ending = if situation().in_kernel { Ending::KernelFault } else { Ending::LoaderFault };
     // A load and a store, no exclusives: the fault may be that memory is not what it should be.
-    if REPORTING.load(Ordering::Relaxed) {
+    if REPORTING.load(Ordering::Relaxed) && !log().lose_console() {
         ending::end(ending, 0);
     }
     REPORTING.store(true, Ordering::Relaxed);

@@ -8,7 +8,7 @@
 //! 0x1_8000_0000  RAM, 1 GiB, on a second node
 //! ```
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each user of the file needs its part")]
 
 use elfloader::audit::{Expectation, Part, Place, audit};
 use elfloader::layout;

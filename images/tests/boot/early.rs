@@ -94,6 +94,14 @@ pub fn all() -> Vec<Behaviour> {
             let image = image(BootFlags::SEMIHOSTING, 0, "earlycon=sbi", &[])?;
             run("early-sbi", &image, "virt", &[])?.expect_status(101)?.expect_words("error E0431").map(drop)
         }),
+        Behaviour::new("a_console_where_no_device_is_is_a_fault_that_is_told", || {
+            // There is no tree, which it would say there.
+            let image = image(BootFlags::SEMIHOSTING, 0, "earlycon=pl011,0xb000000", &[])?;
+            let ended = run("early-none", &image, "virt-odd", &[])?.expect_status(102)?;
+            let ended =
+                ended.expect_words("loader fault while it was to read the device tree: data abort on a ")?;
+            ended.expect_words("external abort")?.expect_words("address 0x000000000b0000").map(drop)
+        }),
         Behaviour::new("an_early_console_serves_where_the_tree_names_none", || {
             let image = image(BootFlags::SEMIHOSTING, 0, EARLYCON, &tree_without_console())?;
             run("early-only", &image, "virt-odd", &[])?

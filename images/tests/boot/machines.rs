@@ -99,10 +99,12 @@ pub fn all() -> Vec<Behaviour> {
         // Where U-Boot puts it, and not QEMU.
         ended.expect_said("entered at EL2")?.expect_said("at 0x00000000404").map(drop)
     }));
-    list.push(Behaviour::new("an_image_at_an_odd_place_stays_there", || {
-        let ended = boot("hello", &["--machine", "virt-odd"])?.expect_status(0)?;
-        ended.expect_said("at 0x000000004a6")?.expect_said("0x000000004a600000 ").map(drop)
-    }));
+    for (name, place) in [("virt-odd", "0x000000004a6"), ("virt-high", "0x00000013572")] {
+        list.push(Behaviour::new(format!("an_image_stays_where_it_is_put_on_{name}"), move || {
+            let ended = boot("hello", &["--machine", name])?.expect_status(0)?;
+            ended.expect_said(&format!(" at {place}"))?.expect_said(&format!("{place}00000 ")).map(drop)
+        }));
+    }
     list
 }
 

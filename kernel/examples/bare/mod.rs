@@ -3,8 +3,7 @@
 //!
 //! One CPU runs, nothing interrupts it, and a fault does not come back: so the one console needs no lock.
 
-// Compiled into each kernel anew, and none uses all of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "compiled into each kernel anew, and none uses all of it")]
 
 use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
