@@ -26,7 +26,7 @@ pub(super) struct Blocks<'d> {
     pub words_offset: usize,
     /// The strings block; its last byte is 0 if it has one.
     pub strings: &'d [u8],
-    /// The end of the block that reaches furthest, the structure block not counted.
+    /// The end of the block that reaches furthest, as the header says. The structure block counts if it says its length.
     pub extent: usize,
 }
 
@@ -67,9 +67,9 @@ pub(super) fn blocks(tree: &[u8]) -> Result<Blocks<'_>, TreeError<'static>> {
     let tree = tree.get(..total).ok_or(short(total))?;
     let [_, _, structure, strings, reservations, version, _, _, strings_length, structure_length] =
         fields(header).map(|field| field as usize);
-    let structure_length = match version as u32 {
-        VERSION.. => structure_length,
-        _ => total.saturating_sub(structure),
+    let (structure_length, structure_end) = match version as u32 {
+        VERSION.. => (structure_length, structure.saturating_add(structure_length)),
+        _ => (total.saturating_sub(structure), 0),
     };
 
     let words_offset = structure;
@@ -91,7 +91,7 @@ pub(super) fn blocks(tree: &[u8]) -> Result<Blocks<'_>, TreeError<'static>> {
         words,
         words_offset,
         strings,
-        extent: strings_end.max(reservations + (count + 1) * 16).max(HEADER),
+        extent: strings_end.max(structure_end).max(reservations + (count + 1) * 16).max(HEADER),
     })
 }
 

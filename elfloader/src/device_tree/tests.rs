@@ -266,6 +266,16 @@ fn what_lies_below_a_bus_that_is_off_is_off() {
 }
 
 #[test]
+fn a_trimmed_tree_keeps_all_of_the_structure_block_that_its_header_states() {
+    let mut tree = Tree::new().text("model", "A Board").finish();
+    tree.extend([0; 64]);
+    let (length, structure) = (tree.len() as u32, u32::from_be_bytes([tree[8], tree[9], tree[10], tree[11]]));
+    tree[4..8].copy_from_slice(&length.to_be_bytes());
+    tree[36..40].copy_from_slice(&(length - structure).to_be_bytes());
+    read(&tree, |survey, _| assert_eq!(survey.unwrap().extent, tree.len()));
+}
+
+#[test]
 fn reservations_have_a_place_or_ask_for_one() {
     let mut tree = Tree::new().node("reserved-memory", |t| {
         t.cells("#address-cells", &[2])
