@@ -7,13 +7,14 @@ mod tables;
 use core::fmt::Write as _;
 
 use elfloader::handoff::{self, Entered, Facts, Tables};
+use elfloader::image::Image;
 use elfloader::kernel_elf::KernelElf;
 use elfloader::occupancy;
 use elfloader::plan::{LoadPlan, PlacedPlan, Placement, Policy};
 use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
 use shared_abi::boot_info::PlatformFlags;
 use shared_abi::contract::registers::EntryRegisters;
-use shared_abi::image::header::LogLevel;
+use shared_abi::image::header::{BootFlags, LogLevel};
 use shared_abi::image::payload::Kind;
 use shared_abi::page_table::PageTable;
 use shared_abi::rights::Rights;
@@ -135,7 +136,7 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
     self_check::check(&placed, PageTable::ttbr1(store.root()), &store)?;
     tables::name_kernel_code(&image, &placed);
     report::situation().in_kernel = true;
-    Ok(leave(&own, &placed, &registers, empty.start()))
+    Ok(leave(&image, &placed, &registers, empty.start()))
 }
 
 /// Writes the facts where the kernel will read them, timeline and log last.
@@ -155,11 +156,11 @@ fn write_boot_info(facts: &Facts<'_>) -> Result<(), BootError> {
 }
 
 /// What the jump needs.
-fn leave(own: &OwnImage, placed: &PlacedPlan<'_>, registers: &EntryRegisters, empty: PhysAddr) -> Jump {
+fn leave(image: &Image<'_>, placed: &PlacedPlan<'_>, registers: &EntryRegisters, empty: PhysAddr) -> Jump {
     let plan = placed.plan();
     let (first, count) = OwnImage::leaving_entries();
     // The last of TTBR1's four tables is the level 3 table that maps the loader.
-    let level_3 = plan.placement().direct_map_offset + (own.tables().end() - PAGE);
+    let level_3 = plan.placement().direct_map_offset + (image.tables.end() - PAGE);
     Jump {
         virt_boot_info: plan.boot_info().start().get(),
         virt_entry: plan.entry().map_or(0, |entry| entry.get()),
@@ -169,5 +170,6 @@ fn leave(own: &OwnImage, placed: &PlacedPlan<'_>, registers: &EntryRegisters, em
         virt_entries: level_3 + first * size_of::<u64>() as u64,
         entry_count: count,
         virt_header_entry: level_3,
+        pause: u64::from(image.header.boot_flags.contains(BootFlags::PAUSE)),
     }
 }

@@ -11,7 +11,7 @@ use shared_abi::crc32c::crc32c;
 use shared_abi::image::{self, Header, PayloadTable};
 use shared_abi::memory::RegionKind;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 
 /// An image that was found good, and what its kernel is.
 #[derive(Debug)]
@@ -35,10 +35,9 @@ pub struct Kernel {
 
 /// Opens an image, compares every digest, and plans its kernel.
 pub fn image(bytes: &[u8]) -> Outcome<Checked<'_>> {
-    let (header, table) =
-        image::open(bytes, crc32c).map_err(|error| Failure::refusal(error.code(), &error))?;
+    let (header, table) = image::open(bytes, crc32c)?;
     for entry in table.entries() {
-        table.verify(&entry, crc32c).map_err(|error| Failure::refusal(error.code(), &error))?;
+        table.verify(&entry, crc32c)?;
     }
     let file = table.kernel().map(|entry| table.bytes(&entry)).unwrap_or_default();
     Ok(Checked { header, table, kernel: kernel(file)? })
@@ -46,9 +45,7 @@ pub fn image(bytes: &[u8]) -> Outcome<Checked<'_>> {
 
 /// Plans a kernel on a nominal machine, at a place of the most alignment.
 pub fn kernel(file: &[u8]) -> Outcome<Kernel> {
-    let elf = KernelElf::parse(file).map_err(|error| Failure::refusal(error.code(), &error))?;
-    let plan = nominal_plan(&elf);
-    plan.map_err(|error| Failure::refusal(error.code(), &error))
+    Ok(nominal_plan(&KernelElf::parse(file)?)?)
 }
 
 /// End of the nominal machine's RAM, which begins at 0: larger than any image.

@@ -44,6 +44,10 @@ pub enum Verb {
     /// Verify an image and say what is in it.
     #[command(after_help = "Example: handoff check mine.img")]
     Check(Check),
+    /// Say what a boot would decide, without booting: memory map, load plan, virtual layout, tables.
+    #[command(after_help = "Example: handoff plan --kernel mine.elf --machine virt-el2 --memory 4G\n\
+Exit status: 101 and the refusal with its code if the boot would refuse.")]
+    Plan(Plan),
     /// Stop a machine at the kernel's first instruction and show what the kernel was handed.
     #[command(after_help = "Example: handoff inspect --kernel mine.elf --machine virt-el2 --dump mine.core")]
     Inspect(Inspect),
@@ -163,6 +167,50 @@ pub struct Run {
     #[arg(long)]
     pub json: bool,
     /// Arguments for QEMU
+    #[arg(last = true, value_name = "QEMU ARGS")]
+    pub qemu: Vec<String>,
+}
+
+/// Flags of `plan`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Plan {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub what: What,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub on: On,
+    /// The machine's device tree [default: the one that QEMU makes for the machine]
+    #[arg(long, value_name = "FILE")]
+    pub tree: Option<PathBuf>,
+    /// Where firmware puts the image [default: as QEMU does]
+    #[arg(long, value_name = "ADDRESS")]
+    pub image_at: Option<Address>,
+    /// Where firmware puts the device tree [default: as QEMU does]
+    #[arg(long, value_name = "ADDRESS")]
+    pub tree_at: Option<Address>,
+    /// Where firmware puts the initial RAM disk, if --tree is given [default: as QEMU does]
+    #[arg(long, value_name = "ADDRESS", requires = "tree")]
+    pub initrd_at: Option<Address>,
+    /// Bits of a physical address [default: the CPU model's]
+    #[arg(long, value_name = "N")]
+    pub address_bits: Option<u32>,
+    /// Slide of the kernel, as BootInfo records it [default: the lowest of the random ones, unless --seed]
+    #[arg(long, value_name = "BYTES")]
+    pub slide: Option<Address>,
+    /// Offset of the direct map, as BootInfo records it [default: the lowest of the random ones, unless --seed]
+    #[arg(long, value_name = "ADDRESS")]
+    pub direct_map: Option<Address>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Draw it all as one self-contained page as well
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Keep registers, tables and BootInfo in a file, as inspect does: for audit --from
+    #[arg(long, value_name = "FILE")]
+    pub dump: Option<PathBuf>,
+    /// Arguments for QEMU, which makes the tree
     #[arg(last = true, value_name = "QEMU ARGS")]
     pub qemu: Vec<String>,
 }

@@ -6,6 +6,15 @@
 use std::fmt;
 use std::path::Path;
 
+use elfloader::command_line::CommandLineError;
+use elfloader::device_tree::TreeError;
+use elfloader::kernel_elf::KernelElfError;
+use elfloader::memory_map::MapError;
+use elfloader::plan::PlanError;
+use shared_abi::boot_info::WriteError;
+use shared_abi::image::{HeaderError, ImageError, PayloadError};
+use shared_abi::page_table::TableError;
+
 /// One line for the person at the terminal. Holding one means that nothing half-written was left behind.
 ///
 /// Its `Display` is the whole line: `error: no kernel x`, or `error E0203: …` with the code of a refusal.
@@ -22,11 +31,6 @@ impl Failure {
     /// A failure that says `words`: what is wrong, then what would be right.
     pub fn new(words: impl Into<String>) -> Self {
         Self { code: None, words: words.into() }
-    }
-
-    /// What the boot would refuse, with the code and in the words that the boot has for it.
-    pub fn refusal(code: u16, error: &dyn fmt::Display) -> Self {
-        Self { code: Some(code), words: error.to_string() }
     }
 
     /// The code of a refusal.
@@ -63,6 +67,30 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+macro_rules! refusals {
+    ($($error:ty),* $(,)?) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self { code: Some(error.code()), words: error.to_string() }
+            }
+        })*
+    };
+}
+
+// What the boot would refuse, with the code and in the words that the boot has for it.
+refusals! {
+    HeaderError,
+    PayloadError,
+    ImageError,
+    TreeError<'_>,
+    CommandLineError,
+    MapError<'_>,
+    KernelElfError,
+    PlanError,
+    TableError,
+    WriteError,
+}
 
 /// Reads a whole file.
 pub fn read(path: &Path) -> Outcome<Vec<u8>> {
@@ -107,8 +135,9 @@ mod tests {
 
     #[test]
     fn a_refusal_keeps_its_code() {
-        let failure = Failure::refusal(203, &"segment 2").within("mine.elf");
-        assert_eq!(failure.to_string(), "error E0203: mine.elf: segment 2");
+        let failure = Failure::from(HeaderError::Short { length: 7 }).within("mine.img");
+        assert_eq!(failure.code(), Some(101));
+        assert!(failure.to_string().starts_with("error E0101: mine.img: "), "{failure}");
     }
 
     #[test]

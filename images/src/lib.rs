@@ -19,6 +19,7 @@ pub mod kernel;
 pub mod loader;
 pub mod machine;
 pub mod pack;
+pub mod plan;
 pub mod qemu;
 pub mod recipe;
 pub mod scratch;

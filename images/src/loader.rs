@@ -5,7 +5,7 @@
 //! their own, and nothing asks for a relocation.
 
 use object::read::elf::{ElfFile64, ProgramHeader};
-use object::{Endianness, Object, elf};
+use object::{Endianness, Object, ObjectSymbol, elf};
 use shared_abi::addr::PAGE;
 use shared_abi::contract::HANDOFF_WINDOW;
 use shared_abi::image::header::HEADER_PAGE;
@@ -61,6 +61,60 @@ pub fn flatten(file: &[u8]) -> Outcome<Vec<u8>> {
     }
     bytes.resize(bytes.len().next_multiple_of(PAGE as usize), 0);
     Ok(bytes)
+}
+
+/// Where the parts of the loader lie in the image: first byte and end, in bytes from the image's first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Executable.
+    pub text: (u64, u64),
+    /// Its beginning: the entry code and the stub above EL1.
+    pub stub: (u64, u64),
+    /// Read-only.
+    pub constants: (u64, u64),
+    /// What stays writable, up to the tables.
+    pub data: (u64, u64),
+    /// The four tables that the entry code fills.
+    pub tables: (u64, u64),
+    /// The virtual address of the exception vectors.
+    pub vectors: u64,
+}
+
+/// Finds the parts by the names that the linker script and the vectors give them.
+pub fn parts(file: &[u8]) -> Outcome<Parts> {
+    let wrong = |words: String| Failure::new(format!("the loader's ELF file {words}"));
+    let elf =
+        ElfFile64::<Endianness>::parse(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let address = |name: &str| {
+        let symbol = elf.symbols().find(|symbol| symbol.name() == Ok(name));
+        symbol
+            .map(|symbol| symbol.address())
+            .ok_or_else(|| wrong(format!("does not say where its {name} is")))
+    };
+    let offset = |name: &str| {
+        let offset = address(name)?.checked_sub(HANDOFF_WINDOW.start().get());
+        let offset = offset.filter(|&offset| offset <= LOADER_MAX && offset % PAGE == 0);
+        offset.ok_or_else(|| wrong(format!("has its {name} outside its place")))
+    };
+    let (text, text_end, rodata_end) = (offset("text_start")?, offset("text_end")?, offset("rodata_end")?);
+    let (tables, tables_end, stub_end) =
+        (offset("tables_start")?, offset("tables_end")?, offset("stub_end")?);
+    if !(text <= stub_end
+        && stub_end <= text_end
+        && text_end <= rodata_end
+        && rodata_end <= tables
+        && tables <= tables_end)
+    {
+        return Err(wrong("has its parts in another order".into()));
+    }
+    Ok(Parts {
+        text: (text, text_end),
+        stub: (text, stub_end),
+        constants: (text_end, rodata_end),
+        data: (rodata_end, tables),
+        tables: (tables, tables_end),
+        vectors: address("fault_vectors")?,
+    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use support::{Folder, assert_golden, contents, handoff, transcript};
 #[test]
 fn every_verb_has_help_with_an_example() {
     let folder = Folder::new("help");
-    for verb in ["build", "run", "check", "inspect", "audit", "machines"] {
+    for verb in ["build", "run", "check", "plan", "inspect", "audit", "machines"] {
         let output = handoff(folder.path(), &[verb, "--help"]);
         let text = transcript(&output);
         assert!(text.contains(&format!("Example: handoff {verb}")), "{text}");

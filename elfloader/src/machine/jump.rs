@@ -22,6 +22,8 @@ pub struct Jump {
     pub entry_count: u64,
     /// Virtual address, in the direct map, of the header page's level 3 entry.
     pub virt_header_entry: u64,
+    /// Not 0 to wait in front of the last instruction, for a debugger that goes on behind the wait.
+    pub pause: u64,
 }
 
 /// Leaves the loader for good.
@@ -32,11 +34,11 @@ pub struct Jump {
 #[unsafe(naked)]
 pub unsafe extern "C" fn jump(jump: &Jump) -> ! {
     naked_asm!(
-        "ldp x1, x2, [x0, #8]",  // entry, stack top
-        "ldp x3, x4, [x0, #24]", // empty table, TCR
-        "ldp x5, x6, [x0, #40]", // first entry, count
-        "ldr x7, [x0, #56]",     // header page's entry
-        "ldr x0, [x0]",          // from here on no memory of the loader's is read
+        "ldp x1, x2, [x0, #8]",   // entry, stack top
+        "ldp x3, x4, [x0, #24]",  // empty table, TCR
+        "ldp x5, x6, [x0, #40]",  // first entry, count
+        "ldp x7, x30, [x0, #56]", // header page's entry, whether to pause
+        "ldr x0, [x0]",           // from here on no memory of the loader's is read
         "mov sp, x2",
         // TTBR0 to the empty table first, its walks off after: nothing runs or points there any more.
         "msr ttbr0_el1, x3",
@@ -89,7 +91,10 @@ pub unsafe extern "C" fn jump(jump: &Jump) -> ! {
         "mov x27, xzr",
         "mov x28, xzr",
         "mov x29, xzr",
+        "cbz x30, 4f",
+        // The image's only branch to itself with an ERET behind it: that is how a debugger knows the place.
         "mov x30, xzr",
-        "eret",
+        "3: b 3b",
+        "4: eret",
     )
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use shared_abi::addr::PAGE;
-use shared_abi::boot_info::BOOT_INFO_MAX;
-use shared_abi::image::{Kind, PayloadTable};
+use shared_abi::addr::{PAGE, PageSize};
+use shared_abi::boot_info::{BOOT_INFO_MAX, BootInfo};
+use shared_abi::image::Header;
+use shared_abi::image::header::HEADER_PAGE;
 use shared_abi::page_table::Node;
-use shared_abi::symbols::SymbolTable;
 use shared_abi::verdict::Ending;
 
 use super::gdb::{Gdb, Stop};
@@ -18,27 +18,21 @@ use crate::loader::LOADER_START;
 use crate::qemu::console::Console;
 use crate::scratch::Scratch;
 
-/// The loader's function whose last instruction enters the kernel.
-const JUMP: &str = "elfloader::machine::jump::jump";
-
-/// `eret` (Arm ARM C6.2.117).
-const ERET: u32 = 0xD69F_03E0;
+/// `b .` and `eret` (Arm ARM C6.2.26, C6.2.117): where a loader that was asked to pause waits, and how it leaves.
+const PAUSE: [u32; 2] = [0x1400_0000, 0xD69F_03E0];
 
 /// Most tables that are read: 16 MiB of them map more than any machine has.
 const MAX_TABLES: usize = 4096;
 
-/// The virtual address of the loader's last instruction, by its own symbol table.
-pub fn leave_address(image: &[u8], table: &PayloadTable<'_>) -> Outcome<u64> {
-    let words = "the image's loader has no symbols that say where it leaves: build the image anew";
-    let unknown = || Failure::new(words);
-    let symbols = table.find(Kind::LOADER_SYMBOLS).map(|entry| table.bytes(&entry)).unwrap_or_default();
-    let symbols = SymbolTable::open(symbols).ok_or_else(unknown)?;
-    // Between function and end lies nothing but its instructions: the first ERET is its last.
-    let loader = image.get(0x1000..).unwrap_or_default();
-    let words = loader.chunks_exact(4).zip((LOADER_START..).step_by(4));
-    let mut in_jump = words.filter(|(_, at)| symbols.find(*at).is_some_and(|symbol| symbol.name == JUMP));
-    let last = in_jump.find(|(word, _)| u32::from_le_bytes([word[0], word[1], word[2], word[3]]) == ERET);
-    last.map(|(_, at)| at).ok_or_else(unknown)
+/// The virtual address where the image's loader pauses if its header page asks for it; its last instruction follows.
+pub fn pause_address(image: &[u8], header: &Header) -> Outcome<u64> {
+    let loader = image.get(HEADER_PAGE..HEADER_PAGE + header.loader_length as usize).unwrap_or_default();
+    let words: Vec<u32> = loader.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
+    let mut found = (LOADER_START..).step_by(4).zip(words.windows(2)).filter(|(_, pair)| **pair == PAUSE);
+    match (found.next(), found.next()) {
+        (Some((at, _)), None) => Ok(at),
+        _ => Err(Failure::new("the image's loader has no place to pause: build the image anew")),
+    }
 }
 
 /// A machine that is stopped, and gone when the value is.
@@ -58,8 +52,9 @@ impl Drop for Machine {
 }
 
 impl Machine {
-    /// Starts QEMU with `arguments` and stops it at the kernel's first instruction, one past `leave`.
-    pub fn stop(program: &str, arguments: &[String], leave: u64, timeout: Duration) -> Outcome<Self> {
+    /// Starts QEMU with `arguments`, waits until the loader pauses at `pause`, and goes on to the kernel's first
+    /// instruction.
+    pub fn stop(program: &str, arguments: &[String], pause: u64, timeout: Duration) -> Outcome<Self> {
         let scratch = Scratch::new()?;
         let socket = scratch.file("gdb");
         let console = scratch.file("console");
@@ -80,14 +75,17 @@ impl Machine {
             return Err(Failure::new("lost QEMU"));
         };
         let mut machine = Self { child, gdb, scratch };
-        machine.enter_kernel(leave, timeout)?;
+        machine.enter_kernel(pause, timeout)?;
         Ok(machine)
     }
 
-    fn enter_kernel(&mut self, leave: u64, timeout: Duration) -> Outcome<()> {
-        let stop = self.gdb.run_to(leave, timeout)?;
+    fn enter_kernel(&mut self, pause: u64, timeout: Duration) -> Outcome<()> {
+        let stop = self.gdb.run_to(pause, timeout)?;
         let stop = match stop {
-            Stop::At(thread) => self.gdb.step(&thread)?,
+            Stop::At(thread) => {
+                self.gdb.set_program_counter(pause + 4)?;
+                self.gdb.step(&thread)?
+            }
             other => other,
         };
         match stop {
@@ -148,7 +146,8 @@ impl Machine {
             }
         }
         self.read_boot_info(&mut snapshot)?;
-        snapshot.memory = joined(std::mem::take(&mut snapshot.memory));
+        self.read_tree(&mut snapshot)?;
+        snapshot.join_runs();
         Ok(snapshot)
     }
 
@@ -158,6 +157,21 @@ impl Machine {
             let phys = at.checked_add(page * PAGE).and_then(|virt| snapshot.translate(virt));
             let Some(phys) = phys else { break };
             if !self.read_page(snapshot, phys - phys % PAGE)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the device tree, of which `BootInfo` says where it is: what a plan of the same boot starts from.
+    fn read_tree(&mut self, snapshot: &mut Snapshot) -> Outcome<()> {
+        let Ok(bytes) = snapshot.boot_info() else { return Ok(()) };
+        let tree = BootInfo::decode(&bytes).ok().and_then(|info| info.device_tree());
+        let Some(tree) = tree.map(|tree| tree.phys().aligned_outward(PageSize::Size4K)) else {
+            return Ok(());
+        };
+        for start in (tree.start().get()..tree.end()).step_by(PAGE as usize) {
+            if !self.read_page(snapshot, start)? {
                 break;
             }
         }
@@ -196,33 +210,4 @@ fn connect(child: &mut Option<Child>, socket: &Path, scratch: &Scratch) -> Outco
     let messages = std::fs::read_to_string(scratch.file("messages")).unwrap_or_default();
     let line = messages.lines().find(|line| !line.is_empty()).unwrap_or("QEMU opened no debugger port");
     Err(Failure::new(line))
-}
-
-/// Pages that follow each other as one run.
-fn joined(pages: std::collections::BTreeMap<u64, Vec<u8>>) -> std::collections::BTreeMap<u64, Vec<u8>> {
-    let mut runs: std::collections::BTreeMap<u64, Vec<u8>> = std::collections::BTreeMap::new();
-    for (start, bytes) in pages {
-        match runs.last_entry() {
-            Some(mut run) if run.key() + run.get().len() as u64 == start => run.get_mut().extend(bytes),
-            _ => {
-                runs.insert(start, bytes);
-            }
-        }
-    }
-    runs
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_that_follow_each_other_become_one_run() {
-        let pages = [(0x1000, vec![1; 0x1000]), (0x2000, vec![2; 0x1000]), (0x4000, vec![3; 0x1000])];
-        let runs = joined(pages.into());
-        assert_eq!(
-            runs.iter().map(|(start, run)| (*start, run.len())).collect::<Vec<_>>(),
-            [(0x1000, 0x2000), (0x4000, 0x1000)]
-        );
-    }
 }

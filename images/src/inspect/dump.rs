@@ -10,7 +10,7 @@ use object::{Endianness, elf};
 use serde::{Deserialize, Serialize};
 use shared_abi::crc32c::crc32c;
 
-use super::snapshot::Snapshot;
+use super::snapshot::{Origin, Snapshot};
 use crate::failure::{Failure, Outcome};
 
 /// The note's type: 1 is the kernel's own note.
@@ -22,6 +22,8 @@ const NAME: &[u8; 8] = b"Handoff\0";
 struct Meta {
     version: u32,
     title: String,
+    #[serde(default)]
+    origin: Origin,
     registers: BTreeMap<String, String>,
     crc32c: u32,
 }
@@ -35,6 +37,7 @@ pub fn encode(snapshot: &Snapshot) -> Vec<u8> {
     let meta = Meta {
         version: 1,
         title: snapshot.title.clone(),
+        origin: snapshot.origin,
         registers: snapshot
             .registers
             .iter()
@@ -124,7 +127,12 @@ pub fn decode(file: &[u8]) -> Outcome<Snapshot> {
         let value = text.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
         value.map(|value| (name, value)).ok_or_else(|| wrong("a register has no number"))
     });
-    Ok(Snapshot { registers: registers.collect::<Outcome<_>>()?, memory, title: meta.title })
+    Ok(Snapshot {
+        registers: registers.collect::<Outcome<_>>()?,
+        memory,
+        title: meta.title,
+        origin: meta.origin,
+    })
 }
 
 #[cfg(test)]
@@ -136,6 +144,7 @@ mod tests {
             registers: [("x0".to_owned(), u64::MAX), ("pc".to_owned(), 0)].into(),
             memory: [(0x4000_0000, vec![1; 0x1000]), (0x4800_0000, vec![2; 0x3000])].into(),
             title: "sample on virt".into(),
+            origin: Origin::Planned,
         }
     }
 

@@ -16,10 +16,11 @@ const STYLE: &str = include_str!("page.css");
 
 /// The whole page.
 pub fn html(view: &View<'_>) -> String {
-    let title = escaped(&format!("{}, at the kernel's first instruction", view.snapshot.title));
-    let verdict = match view.is_good() {
-        true => "<span class=\"good\">as the contract says</span>",
-        false => "<span class=\"bad\">not as the contract says</span>",
+    let title = escaped(&view.title());
+    let verdict = match (view.has_run(), view.is_good()) {
+        (false, true) => "",
+        (true, true) => "<span class=\"good\">as the contract says</span>",
+        (_, false) => "<span class=\"bad\">not as the contract says</span>",
     };
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -33,9 +34,11 @@ pub fn html(view: &View<'_>) -> String {
             physical(info, &mut page);
             virtual_memory(view, info, &mut page);
             tree(view, &mut page);
-            timeline(view, &mut page);
-            entry_state(view, &mut page);
-            log(info, &mut page);
+            if view.has_run() {
+                timeline(view, &mut page);
+                entry_state(view, &mut page);
+                log(info, &mut page);
+            }
         }
         Err(trouble) => {
             section(

@@ -24,6 +24,7 @@ pub fn json(view: &View<'_>) -> Value {
     };
     json!({
         "title": view.snapshot.title,
+        "origin": view.snapshot.origin,
         "good": view.is_good(),
         "entry": view.lines.iter().map(|line| json!({
             "what": line.what.trim(),

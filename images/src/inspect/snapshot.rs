@@ -1,11 +1,23 @@
-//! What was read out of a stopped machine: registers and the memory that describes the handoff.
+//! What was read out of a stopped machine, or foreseen of one: registers and the memory that describes the handoff.
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use shared_abi::addr::{Frame, PAGE, PhysAddr, VirtAddr};
 use shared_abi::boot_info::{BOOT_INFO_MAX, announced_size};
 use shared_abi::page_table::{PageTable, TableSource};
 use shared_abi::vmsa::Descriptor;
+
+/// Where a [`Snapshot`] comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// A machine that was stopped.
+    #[default]
+    Stopped,
+    /// A plan: nothing ran.
+    Planned,
+}
 
 /// A machine at the kernel's first instruction.
 ///
@@ -18,6 +30,8 @@ pub struct Snapshot {
     pub memory: BTreeMap<u64, Vec<u8>>,
     /// What was booted and on what, for titles.
     pub title: String,
+    /// Where it comes from.
+    pub origin: Origin,
 }
 
 impl Snapshot {
@@ -46,6 +60,18 @@ impl Snapshot {
     /// The tree that TTBR0_EL1 points to.
     pub fn user_tables(&self) -> Option<PageTable> {
         root(self.register("TTBR0_EL1")?).map(PageTable::ttbr0)
+    }
+
+    /// Makes one run of pages that follow each other.
+    pub fn join_runs(&mut self) {
+        let mut runs: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        for (start, bytes) in std::mem::take(&mut self.memory) {
+            match runs.last_entry() {
+                Some(mut run) if run.key() + run.get().len() as u64 == start => run.get_mut().extend(bytes),
+                _ => drop(runs.insert(start, bytes)),
+            }
+        }
+        self.memory = runs;
     }
 
     /// Physical memory, if all of it was read.
@@ -121,6 +147,17 @@ impl TableSource for Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_that_follow_each_other_become_one_run() {
+        let pages = [(0x1000, vec![1; 0x1000]), (0x2000, vec![2; 0x1000]), (0x4000, vec![3; 0x1000])];
+        let mut snapshot = Snapshot { memory: pages.into(), ..Snapshot::default() };
+        snapshot.join_runs();
+        assert_eq!(
+            snapshot.memory.iter().map(|(start, run)| (*start, run.len())).collect::<Vec<_>>(),
+            [(0x1000, 0x2000), (0x4000, 0x1000)]
+        );
+    }
 
     #[test]
     fn memory_is_found_only_where_it_was_read() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use shared_abi::boot_info::BootInfo;
+use shared_abi::boot_info::{BootInfo, CpuFlags, EnableMethod};
 use shared_abi::memory::RegionKind;
 
 use super::view::{View, memory_type, rights};
@@ -29,7 +29,7 @@ pub const fn letter(kind: RegionKind) -> char {
     }
 }
 
-/// Parts of the text, for `--only`.
+/// The text so far.
 struct Page {
     text: String,
     style: Style,
@@ -58,14 +58,18 @@ pub fn text(view: &View<'_>, style: Style) -> String {
     } else {
         style.bad("not as the contract says")
     };
-    let title = format!("{}, at the kernel's first instruction", view.snapshot.title);
-    page.line(&format!("{}: {good}", style.bold(&title)));
-    entry_state(view, &mut page);
+    page.line(&match view.has_run() {
+        true => format!("{}: {good}", style.bold(&view.title())),
+        false => style.bold(&view.title()),
+    });
+    if view.has_run() {
+        entry_state(view, &mut page);
+    }
     match &view.info {
         Ok(info) => {
             memory(info, &mut page);
             kernel(view, info, &mut page);
-            handed(info, &mut page);
+            handed(view, info, &mut page);
         }
         Err(trouble) => {
             page.heading("BootInfo");
@@ -74,7 +78,7 @@ pub fn text(view: &View<'_>, style: Style) -> String {
         }
     }
     mappings(view, &mut page);
-    if let Ok(info) = &view.info {
+    if let (Ok(info), true) = (&view.info, view.has_run()) {
         timeline(view, &mut page);
         log(info, &mut page);
     }
@@ -186,7 +190,7 @@ fn kernel(view: &View<'_>, info: &BootInfo<'_>, page: &mut Page) {
     ));
 }
 
-fn handed(info: &BootInfo<'_>, page: &mut Page) {
+fn handed(view: &View<'_>, info: &BootInfo<'_>, page: &mut Page) {
     let platform = info.platform();
     page.heading(&format!("Machine {}", info.string(platform.model)));
     let psci = match platform.psci_version {
@@ -196,16 +200,23 @@ fn handed(info: &BootInfo<'_>, page: &mut Page) {
             format!("PSCI {}.{} by {conduit}", version >> 16, version & 0xFFFF)
         }
     };
+    let timer = match platform.timer_frequency {
+        0 => "timer of unknown frequency".to_owned(),
+        frequency => format!("timer {frequency} Hz"),
+    };
     page.line(&format!(
-        "entered at EL{}, {}-bit physical addresses, timer {} Hz, {psci}, exit by {}",
+        "entered at EL{}, {}-bit physical addresses, {timer}, {psci}, exit by {}",
         platform.entry_exception_level,
         platform.phys_address_bits,
-        platform.timer_frequency,
         platform.exit.name().unwrap_or("unknown")
     ));
     for cpu in info.cpus() {
-        let method = cpu.enable_method.name().unwrap_or("unknown");
-        let boot = if cpu.flags.contains(shared_abi::boot_info::CpuFlags::BOOT) { "  boots" } else { "" };
+        // A machine with one CPU need not state how another is started.
+        let method = match cpu.enable_method {
+            EnableMethod::UNKNOWN => "no enable method",
+            method => method.name().unwrap_or("unknown enable method"),
+        };
+        let boot = if cpu.flags.contains(CpuFlags::BOOT) { "  boots" } else { "" };
         page.line(&format!("CPU        {:#012x}  node {}  {method}{boot}", cpu.mpidr, cpu.node));
     }
     if let Some(console) = info.console() {
@@ -228,7 +239,7 @@ fn handed(info: &BootInfo<'_>, page: &mut Page) {
         page.line(&format!("module     {}  {}", module.phys(), info.string(module.name)));
     }
     page.line(&format!("command    {:?}", info.command_line()));
-    if let Some(entropy) = info.entropy() {
+    if let (Some(entropy), true) = (info.entropy(), view.has_run()) {
         let (credited, slide) = (entropy.credited_bits, entropy.slide_credited_bits);
         page.line(&format!("entropy    {credited} bits for the kernel, {slide} for its address"));
     }

@@ -5,7 +5,7 @@ use shared_abi::page_table::{Run, TableSource};
 use shared_abi::vmsa::Descriptor;
 
 use super::contract::{self, Announced, Line};
-use super::snapshot::Snapshot;
+use super::snapshot::{Origin, Snapshot};
 
 /// Most runs of mappings that are shown: a damaged tree can name one table over and over.
 const MAX_RUNS: usize = 4096;
@@ -70,6 +70,19 @@ impl<'a> View<'a> {
             1 + nodes.filter(|node| matches!(node, shared_abi::page_table::Node::Table { .. })).count()
         });
         Self { snapshot, info, lines: contract::lines(snapshot, announced), runs, tables }
+    }
+
+    /// What the view is of, in words: which kernel, which machine, when.
+    pub fn title(&self) -> String {
+        match self.snapshot.origin {
+            Origin::Stopped => format!("{}, at the kernel's first instruction", self.snapshot.title),
+            Origin::Planned => format!("{}, as planned", self.snapshot.title),
+        }
+    }
+
+    /// Whether a machine ran, so that there is a timeline, a log and an entry state to judge.
+    pub fn has_run(&self) -> bool {
+        self.snapshot.origin == Origin::Stopped
     }
 
     /// Whether all of it is as it ought to be.

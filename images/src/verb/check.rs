@@ -17,8 +17,7 @@ pub fn check(flags: &Check) -> Outcome<u8> {
     let named = |failure: crate::failure::Failure| failure.within(flags.image.display());
     let checked = check::image(bytes).map_err(named)?;
     let kernel = checked.table.kernel().map(|entry| checked.table.bytes(&entry)).unwrap_or_default();
-    let elf = KernelElf::parse(kernel)
-        .map_err(|error| named(crate::failure::Failure::refusal(error.code(), &error)))?;
+    let elf = KernelElf::parse(kernel).map_err(|error| named(error.into()))?;
     if flags.json {
         return super::print(&format!("{:#}\n", as_json(form, &checked, &elf)));
     }

@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use shared_abi::crc32c::crc32c;
+use shared_abi::image::BootFlags;
+
 use crate::cli::{Inspect, On, Stop, What};
-use crate::failure::{Failure, Outcome, read, write_atomically};
+use crate::failure::{Outcome, read, write_atomically};
 use crate::inspect::capture::{self, Machine};
 use crate::inspect::snapshot::Snapshot;
 use crate::inspect::view::{Blob, View};
-use crate::inspect::{dump, html, json, text};
+use crate::inspect::{self, html, text};
 use crate::style::Style;
 use crate::verb::check::image_bytes;
 use crate::verb::ready::{Ready, Wish};
@@ -19,16 +22,21 @@ pub const STATUS_WRONG: u8 = 1;
 
 pub fn inspect(workspace: &Workspace, flags: &Inspect) -> Outcome<u8> {
     let snapshot = snapshot(workspace, &flags.what, &flags.on, &flags.stop, &flags.qemu)?;
-    if let Some(path) = &flags.dump {
-        keep(path, &snapshot)?;
+    show(&snapshot, flags.json, flags.html.as_deref(), flags.dump.as_deref())
+}
+
+/// Shows a snapshot: on standard output, and in the files that are asked for.
+pub fn show(snapshot: &Snapshot, json: bool, html: Option<&Path>, dump: Option<&Path>) -> Outcome<u8> {
+    if let Some(path) = dump {
+        write_atomically(path, &inspect::dump::encode(snapshot))?;
     }
-    let blob = Blob::of(&snapshot);
-    let view = View::new(&snapshot, &blob);
-    if let Some(path) = &flags.html {
+    let blob = Blob::of(snapshot);
+    let view = View::new(snapshot, &blob);
+    if let Some(path) = html {
         write_atomically(path, html::html(&view).as_bytes())?;
     }
-    if flags.json {
-        super::print(&format!("{:#}\n", json::json(&view)))?;
+    if json {
+        super::print(&format!("{:#}\n", inspect::json::json(&view)))?;
     } else {
         super::print(&text::text(&view, Style::stdout()))?;
     }
@@ -44,20 +52,16 @@ pub fn snapshot(
     more: &[String],
 ) -> Outcome<Snapshot> {
     if let Some(path) = &stop.from {
-        return dump::decode(&read(path)?).map_err(|failure| failure.within(path.display()));
+        return inspect::dump::decode(&read(path)?).map_err(|failure| failure.within(path.display()));
     }
-    let wish = Wish { what, on, image: stop.image.as_ref(), interactive: false, port: None, more };
+    let flags = BootFlags::SEMIHOSTING | BootFlags::PAUSE;
+    let wish = Wish { image: stop.image.as_ref(), more, flags, ..Wish::new(what, on) };
     let mut ready = Ready::new(workspace, &wish)?;
     ready.check_version()?;
-    let (_, image) = image_bytes(&ready.image);
-    let (_, table) = shared_abi::image::open(image, shared_abi::crc32c::crc32c)
-        .map_err(|error| Failure::refusal(error.code(), &error))?;
-    let leave = capture::leave_address(image, &table)?;
-    let timeout = Duration::from_secs(stop.timeout.unwrap_or(ready.recipe.timeout).into());
-    let mut machine = Machine::stop(&ready.program, &ready.arguments, leave, timeout)?;
-    machine.snapshot(ready.title())
-}
-
-fn keep(path: &Path, snapshot: &Snapshot) -> Outcome<()> {
-    write_atomically(path, &dump::encode(snapshot))
+    let (_, image) = image_bytes(&ready.staged.image);
+    let (header, _) = shared_abi::image::open(image, crc32c)?;
+    let pause = capture::pause_address(image, &header)?;
+    let timeout = Duration::from_secs(stop.timeout.unwrap_or(ready.staged.recipe.timeout).into());
+    let mut machine = Machine::stop(&ready.program, &ready.arguments, pause, timeout)?;
+    machine.snapshot(ready.staged.title())
 }

@@ -4,6 +4,7 @@ mod audit;
 mod build;
 mod check;
 mod inspect;
+mod plan;
 mod prepare;
 pub mod ready;
 mod run;
@@ -24,6 +25,7 @@ pub fn perform(cli: &Cli) -> u8 {
         Verb::Build(flags) => build::build(&workspace, flags),
         Verb::Run(flags) => run::run(&workspace, flags),
         Verb::Check(flags) => check::check(flags),
+        Verb::Plan(flags) => plan::plan(&workspace, flags),
         Verb::Inspect(flags) => inspect::inspect(&workspace, flags),
         Verb::Audit(flags) => audit::audit(&workspace, flags),
         Verb::Machines => print(&crate::machine::table()),

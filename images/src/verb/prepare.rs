@@ -38,7 +38,7 @@ impl Prepared {
     /// A GDB script for the image, for a machine that listens at `port`; the stages' files may have been copied.
     pub fn script(&self, loader: &Path, kernel: &Path, port: Option<u16>) -> Outcome<String> {
         let image = check::image(&self.packed.bytes)?;
-        let leave = capture::leave_address(&self.packed.bytes, &image.table)?;
+        let leave = capture::pause_address(&self.packed.bytes, &image.header)? + 4;
         Ok(debug::script(&Debugged { loader, kernel, entry: image.kernel.entry, leave, port }))
     }
 }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use shared_abi::image::BootFlags;
+use shared_abi::crc32c::crc32c;
+use shared_abi::image::header::HEADER_PAGE;
+use shared_abi::image::{BootFlags, Header};
 
 use crate::cli::{On, What};
 use crate::elf_form;
@@ -15,8 +17,23 @@ use crate::qemu::version::{self, Asked};
 use crate::recipe::{KernelSource, Recipe};
 use crate::scratch::Scratch;
 use crate::u_boot;
-use crate::verb::prepare::{Purpose, prepare};
+use crate::verb::check::image_bytes;
+use crate::verb::prepare::{Prepared, Purpose, prepare};
 use crate::workspace::Workspace;
+
+/// An image, packed and written, and the machine that it is for.
+pub struct Staged {
+    /// What is booted, for titles and time-outs.
+    pub recipe: Recipe,
+    /// The machine.
+    pub boot: Boot,
+    /// The image's bytes, in the `Image` form if it was packed here.
+    pub image: Vec<u8>,
+    /// The loader's ELF file, if the image was packed here.
+    pub loader: Option<PathBuf>,
+    /// Holds the files that QEMU reads.
+    pub scratch: Scratch,
+}
 
 /// A machine that can be started.
 pub struct Ready {
@@ -24,12 +41,8 @@ pub struct Ready {
     pub program: String,
     /// Its arguments.
     pub arguments: Vec<String>,
-    /// The image's bytes, in the `Image` form if it was packed here.
-    pub image: Vec<u8>,
-    /// What is booted, for titles and time-outs.
-    pub recipe: Recipe,
-    /// Holds the files that QEMU reads.
-    scratch: Scratch,
+    /// What is booted.
+    pub staged: Staged,
     asked: Option<Asked>,
 }
 
@@ -48,23 +61,43 @@ pub struct Wish<'a> {
     pub port: Option<u16>,
     /// The user's own arguments for QEMU.
     pub more: &'a [String],
+    /// What the boot may and must do.
+    pub flags: BootFlags,
+    /// Whether the tree is handed over as it is, so that nobody adds a command line to it.
+    pub tree_stays: bool,
 }
 
-impl Ready {
-    /// Builds, packs and writes what is needed.
-    pub fn new(workspace: &Workspace, wish: &Wish<'_>) -> Outcome<Self> {
-        let program = version::program();
-        // Asked now and answered when the image is there: that costs no time.
-        let asked = version::ask(&program)?;
+impl<'a> Wish<'a> {
+    /// To boot this on that, unattended; semihosting tells the verdict.
+    pub fn new(what: &'a What, on: &'a On) -> Self {
+        Self {
+            what,
+            on,
+            image: None,
+            interactive: false,
+            port: None,
+            more: &[],
+            flags: BootFlags::SEMIHOSTING,
+            tree_stays: false,
+        }
+    }
+}
+
+impl Staged {
+    /// Builds, packs and writes what is needed. `program` is QEMU, for machines whose tree it completes.
+    pub fn new(workspace: &Workspace, program: &str, wish: &Wish<'_>) -> Outcome<Self> {
         let mut recipe = match wish.image {
             Some(image) => Recipe::of(KernelSource::Elf(image.clone())),
             None => wish.what.resolve(workspace)?,
         };
         wish.on.apply(&mut recipe)?;
         let way_in = wish.on.way_in(&recipe)?;
-        let append = hand_over(wish.on.append.as_deref(), way_in, &mut recipe);
+        let append = hand_over(wish, way_in, &mut recipe);
         let scratch = Scratch::new()?;
-        let supply = Supply::find(workspace, recipe.machine, way_in, recipe.device_tree.is_some())?;
+        let supply = match wish.tree_stays {
+            true => Supply::default(),
+            false => Supply::find(workspace, recipe.machine, way_in, recipe.device_tree.is_some())?,
+        };
         let mut boot = Boot {
             machine: recipe.machine,
             way_in,
@@ -78,32 +111,32 @@ impl Ready {
             interactive: wish.interactive,
             more: wish.more.to_vec(),
         };
-        let image = match wish.image {
-            // Booted as it is, whatever it is: only that it is there is ours to say.
+        let (image, loader) = match wish.image {
             Some(path) => {
+                let bytes = read(path)?;
                 boot.image = path.clone();
-                read(path)?
+                if wish.flags.contains(BootFlags::PAUSE) {
+                    boot.image = scratch.file("image");
+                    write_atomically(&boot.image, &paused(bytes.clone())?)?;
+                }
+                // Else booted as it is, whatever it is: only that it is there is ours to say.
+                (bytes, None)
             }
             None => {
-                if way_in == WayIn::Elf && boot.supply.tree.is_some() {
-                    recipe.device_tree = Some(handed_over_tree(&program, &boot, &scratch)?);
-                    boot.supply.tree = None;
+                if way_in == WayIn::Elf
+                    && let Some(tree) = boot.supply.tree.take()
+                {
+                    // As it would be handed over to the `Image` form: with the RAM that the machine has, and the
+                    // command line. QEMU wants a kernel, and leaves before it runs: any file serves.
+                    let supply = Supply { tree: Some(tree.clone()), ..Supply::default() };
+                    let whole = Boot { way_in: WayIn::Image, image: tree, supply, ..boot.clone() };
+                    recipe.device_tree = Some(dump_tree(program, &whole, &scratch)?);
                 }
-                pack(workspace, &recipe, &boot, wish.port, &scratch)?
+                let prepared = pack(workspace, &recipe, &boot, wish, &scratch)?;
+                (prepared.packed.bytes, Some(prepared.loader))
             }
         };
-        let arguments = boot.arguments()?;
-        Ok(Self { program, arguments, image, recipe, scratch, asked: Some(asked) })
-    }
-
-    /// Whether QEMU will do; asked once.
-    pub fn check_version(&mut self) -> Outcome<()> {
-        self.asked.take().map_or(Ok(()), |asked| asked.answer().map(drop))
-    }
-
-    /// The GDB script, if a port was wished for and the image was packed here.
-    pub fn script(&self) -> Option<PathBuf> {
-        Some(self.scratch.file("gdb")).filter(|path| path.is_file())
+        Ok(Self { recipe, boot, image, loader, scratch })
     }
 
     /// The place of a socket for QEMU's monitor.
@@ -121,10 +154,42 @@ impl Ready {
     }
 }
 
+impl Ready {
+    /// Makes all of it ready.
+    pub fn new(workspace: &Workspace, wish: &Wish<'_>) -> Outcome<Self> {
+        let program = version::program();
+        // Asked now and answered when the image is there: that costs no time.
+        let asked = version::ask(&program)?;
+        let staged = Staged::new(workspace, &program, wish)?;
+        let arguments = staged.boot.arguments()?;
+        Ok(Self { program, arguments, staged, asked: Some(asked) })
+    }
+
+    /// Whether QEMU will do; asked once.
+    pub fn check_version(&mut self) -> Outcome<()> {
+        self.asked.take().map_or(Ok(()), |asked| asked.answer().map(drop))
+    }
+
+    /// The GDB script, if a port was wished for and the image was packed here.
+    pub fn script(&self) -> Option<PathBuf> {
+        Some(self.staged.scratch.file("gdb")).filter(|path| path.is_file())
+    }
+}
+
+/// An image file whose header page asks for the pause before the kernel.
+fn paused(mut file: Vec<u8>) -> Outcome<Vec<u8>> {
+    let (_, image) = image_bytes(&file);
+    let start = image.as_ptr() as usize - file.as_ptr() as usize;
+    let mut header = Header::decode(image, crc32c)?;
+    header.boot_flags |= BootFlags::PAUSE;
+    file[start..start + HEADER_PAGE].copy_from_slice(&header.encode(crc32c));
+    Ok(file)
+}
+
 /// A command line for the machine to hand over; packed instead where the machine cannot.
-fn hand_over(line: Option<&str>, way_in: WayIn, recipe: &mut Recipe) -> Option<String> {
-    let line = line?;
-    if let WayIn::Device { .. } = way_in {
+fn hand_over(wish: &Wish<'_>, way_in: WayIn, recipe: &mut Recipe) -> Option<String> {
+    let line = wish.on.append.as_deref()?;
+    if wish.tree_stays || matches!(way_in, WayIn::Device { .. }) {
         let packed = recipe.command_line.take().map(|packed| packed + " ").unwrap_or_default();
         recipe.command_line = Some(packed + line);
         return None;
@@ -132,21 +197,18 @@ fn hand_over(line: Option<&str>, way_in: WayIn, recipe: &mut Recipe) -> Option<S
     Some(line.to_owned())
 }
 
-/// A board's tree as QEMU would hand it over to the `Image` form, for an ELF form that is handed none: with the RAM
-/// that the machine has, and the command line.
-fn handed_over_tree(program: &str, boot: &Boot, scratch: &Scratch) -> Outcome<PathBuf> {
+/// The device tree that a machine hands over, as QEMU completes it: with RAM, command line and initrd.
+pub fn dump_tree(program: &str, boot: &Boot, scratch: &Scratch) -> Outcome<PathBuf> {
     let tree = scratch.file("tree");
-    // QEMU wants a kernel, and leaves before it runs: any file serves.
-    let image = boot.supply.tree.clone().unwrap_or_default();
-    let arguments = Boot { way_in: WayIn::Image, image, ..boot.clone() }.arguments()?;
     let dump = format!("dumpdtb={}", tree.display());
-    let output =
-        Command::new(program).args(arguments).args(["-machine", &dump]).stdin(Stdio::null()).output();
+    let mut command = Command::new(program);
+    let output = command.args(boot.arguments()?).args(["-machine", &dump]).stdin(Stdio::null()).output();
     match output {
         Ok(output) if tree.is_file() && output.status.success() => Ok(tree),
         Ok(output) => {
             let words = String::from_utf8_lossy(&output.stderr);
-            Err(Failure::new(format!("{program} did not write the machine's device tree: {}", words.trim())))
+            let line = words.lines().find(|line| !line.is_empty()).unwrap_or("no words").trim();
+            Err(Failure::new(format!("{program} did not write the machine's device tree: {line}")))
         }
         Err(error) => Err(Failure::new(format!("cannot start {program}: {error}"))),
     }
@@ -157,30 +219,27 @@ fn pack(
     workspace: &Workspace,
     recipe: &Recipe,
     boot: &Boot,
-    port: Option<u16>,
+    wish: &Wish<'_>,
     scratch: &Scratch,
-) -> Outcome<Vec<u8>> {
+) -> Outcome<Prepared> {
     let place = recipe.machine.elf;
     let tree_hint = match boot.way_in {
         WayIn::Elf | WayIn::Device { .. } => place.map_or(0, |place| place.tree),
         WayIn::Image | WayIn::UBoot => 0,
     };
-    let prepared = prepare(workspace, recipe, Purpose { flags: BootFlags::SEMIHOSTING, tree_hint })?;
-    if let Some(port) = port {
+    let prepared = prepare(workspace, recipe, Purpose { flags: wish.flags, tree_hint })?;
+    if let Some(port) = wish.port {
         let script = prepared.script(&prepared.loader, &prepared.kernel, Some(port))?;
         write_atomically(&scratch.file("gdb"), script.as_bytes())?;
     }
-    let packed = prepared.packed.bytes;
+    let packed = &prepared.packed.bytes;
     match (boot.way_in, place) {
-        (WayIn::Elf, Some(place)) => write_atomically(&boot.image, &elf_form::wrap(&packed, place.base))?,
+        (WayIn::Elf, Some(place)) => write_atomically(&boot.image, &elf_form::wrap(packed, place.base))?,
         (WayIn::UBoot, _) => {
             let initrd = boot.initrd.as_deref().map(read).transpose()?;
-            write_atomically(
-                &boot.image,
-                &u_boot::disk(&packed, initrd.as_deref(), boot.append.as_deref())?,
-            )?;
+            write_atomically(&boot.image, &u_boot::disk(packed, initrd.as_deref(), boot.append.as_deref())?)?;
         }
-        _ => write_atomically(&boot.image, &packed)?,
+        _ => write_atomically(&boot.image, packed)?,
     }
-    Ok(packed)
+    Ok(prepared)
 }

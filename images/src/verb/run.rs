@@ -15,25 +15,22 @@ use crate::workspace::Workspace;
 pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
     let echo = !flags.json && !flags.quiet;
     let interactive = child::has_terminal() && echo;
-    let mut ready = Ready::new(
-        workspace,
-        &Wish {
-            what: &flags.what,
-            on: &flags.on,
-            image: flags.image.as_ref(),
-            interactive,
-            port: flags.gdb,
-            more: &flags.qemu,
-        },
-    )?;
+    let wish = Wish {
+        image: flags.image.as_ref(),
+        interactive,
+        port: flags.gdb,
+        more: &flags.qemu,
+        ..Wish::new(&flags.what, &flags.on)
+    };
+    let mut ready = Ready::new(workspace, &wish)?;
     ready.check_version()?;
     if let Some(port) = flags.gdb {
         wait_for_debugger(&mut ready, port)?;
     }
     // A person with a debugger takes as long as they take.
-    let patience = if flags.gdb.is_some() { u32::MAX } else { ready.recipe.timeout };
+    let patience = if flags.gdb.is_some() { u32::MAX } else { ready.staged.recipe.timeout };
     let timeout = flags.timeout.unwrap_or(patience);
-    let monitor = ready.monitor();
+    let monitor = ready.staged.monitor();
     let options = child::Options {
         timeout: Duration::from_secs(timeout.into()),
         echo,

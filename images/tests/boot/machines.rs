@@ -131,8 +131,8 @@ fn same_loader() -> Result<(), Failed> {
     for machine in MACHINES.iter().filter(|machine| Supply::is_there(machine)) {
         let what = What { kernel: Some("hello".into()), ..What::default() };
         let on = On { machine: Some(machine.name.into()), ..On::default() };
-        let wish = Wish { what: &what, on: &on, image: None, interactive: false, port: None, more: &[] };
-        let image = Ready::new(&Workspace::here(), &wish)?.image;
+        let wish = Wish::new(&what, &on);
+        let image = Ready::new(&Workspace::here(), &wish)?.staged.image;
         let header = Header::decode(&image, shared_abi::crc32c::crc32c)?;
         let loader = image.get(HEADER_PAGE..HEADER_PAGE + header.loader_length as usize);
         let loader = loader.ok_or("the image is shorter than its loader")?.to_vec();

@@ -14,6 +14,7 @@ mod kernels;
 mod machines;
 mod refusals;
 mod trees;
+mod stopped;
 mod verdicts;
 
 #[path = "../../../elfloader/tests/damaged_tree/mod.rs"]
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         trees::all(),
         entry_states::all(),
         entry_code::all(),
+        stopped::all(),
     ];
     let trials = behaviours.into_iter().flatten().map(|Behaviour { name, is_ignored, check }| {
         Trial::test(name, check).with_ignored_flag(is_ignored || !is_set_up)

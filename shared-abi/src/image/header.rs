@@ -55,7 +55,7 @@ bitflags! {
     pub struct BootFlags: u32 {
         /// Semihosting is there: errors and the verdict may use it.
         const SEMIHOSTING = 1 << 0;
-        /// Stop at the kernel's first instruction until a debugger goes on.
+        /// Wait in front of the loader's last instruction, for a debugger that goes on behind the wait.
         const PAUSE = 1 << 1;
     }
 }

@@ -1,0 +1,103 @@
+//! What `plan` says of a boot that has not happened, on the machine that a kept device tree describes.
+
+mod support;
+
+use images::failure::{Failure, Outcome};
+use images::inspect::snapshot::Snapshot;
+use images::inspect::view::{Blob, View};
+use images::inspect::{audit, html, text};
+use images::loader::Parts;
+use images::machine::{Machine, WayIn};
+use images::pack::{Contents, pack};
+use images::plan::firmware::{self, Load};
+use images::plan::{Given, foresee, ram_base};
+use images::style::Style;
+use shared_abi::contract::registers::PhysicalSize;
+use support::{assert_golden, contents};
+
+const TREE: &[u8] = include_bytes!("../../elfloader/tests/trees/virt.dtb");
+
+/// As the sample image's loader would have them: a page each, and the tables.
+const PARTS: Parts = Parts {
+    text: (0x1000, 0x2000),
+    stub: (0x1000, 0x2000),
+    constants: (0x2000, 0x2000),
+    data: (0x2000, 0x3000),
+    tables: (0x3000, 0x7000),
+    vectors: 0xFFFF_0080_0000_1800,
+};
+
+/// A plan of the sample image; `change` makes it another one.
+fn plan(change: impl FnOnce(&mut Contents, &mut Given<'_>)) -> Outcome<Snapshot> {
+    let mut contents = Contents { loader: vec![0xD5; 0x8000], ..contents() };
+    let load = Load { base: ram_base(TREE)?.unwrap(), memory: 128 << 20, image: 0x11020, initrd: 0 };
+    let mut given = Given {
+        title: "sample on virt".into(),
+        image: &[],
+        loader: PARTS,
+        tree: Some(TREE),
+        places: firmware::places(Machine::DEFAULT, WayIn::Image, load).unwrap(),
+        initrd: None,
+        physical_size: PhysicalSize::from_id(2),
+        slide: None,
+        direct_map: None,
+    };
+    change(&mut contents, &mut given);
+    let image = pack(&contents)?.bytes;
+    foresee(&Given { image: &image, ..given })
+}
+
+fn refused(change: impl FnOnce(&mut Contents, &mut Given<'_>)) -> Failure {
+    plan(change).unwrap_err()
+}
+
+#[test]
+fn a_plan_is_shown_as_a_boot_is() {
+    let snapshot = plan(|_, _| ()).unwrap();
+    let blob = Blob::of(&snapshot);
+    let view = View::new(&snapshot, &blob);
+    assert!(view.is_good(), "{:?}", view.info);
+    assert_golden("plan.txt", &text::text(&view, Style::PLAIN));
+    let page = html::html(&view);
+    assert!(page.contains("<h2>Physical memory") && !page.contains("<h2>Timeline"));
+}
+
+#[test]
+fn what_is_planned_keeps_every_rule_of_the_contract() {
+    let snapshot = plan(|_, _| ()).unwrap();
+    let bytes = snapshot.boot_info().unwrap();
+    let info = shared_abi::boot_info::BootInfo::decode(&bytes).unwrap();
+    let audited = audit::audit(&snapshot, &info).unwrap();
+    assert!(audited.findings.is_empty(), "{:?}", audited.findings);
+    assert!(audited.summary.tables > 5);
+}
+
+#[test]
+fn the_same_things_give_the_same_plan_and_places_are_where_they_are_asked_for() {
+    assert_eq!(plan(|_, _| ()).unwrap(), plan(|_, _| ()).unwrap());
+    let moved = plan(|_, given| {
+        given.places.image = 0x4660_0000;
+        given.direct_map = Some(0xFFFF_9000_0000_0000);
+    });
+    let moved = moved.unwrap();
+    let bytes = moved.boot_info().unwrap();
+    let info = shared_abi::boot_info::BootInfo::decode(&bytes).unwrap();
+    assert_eq!(info.firmware_image().phys_image, 0x4660_0000);
+    assert_eq!(info.direct_map().virt_offset, 0xFFFF_9000_0000_0000);
+}
+
+#[test]
+fn each_refusal_has_the_code_that_the_boot_would_print() {
+    let code = |failure: Failure| failure.code().unwrap_or_else(|| panic!("{failure}"));
+    // A fixed kernel cannot be slid, nor the direct map lie between gibibytes.
+    assert_eq!(code(refused(|_, given| given.slide = Some(0x20_0000))) / 100, 2);
+    assert_eq!(code(refused(|_, given| given.direct_map = Some(0xFFFF_8000_0000_1000))) / 100, 2);
+    // The image and the tree share bytes; the image lies in no RAM.
+    let overlap = refused(|_, given| given.places.tree = given.places.image + 0x1000);
+    assert_eq!(code(overlap) / 100, 5);
+    assert_eq!(code(refused(|_, given| given.places.image = 0x2000_0000)) / 100, 5);
+    // The tree is cut short.
+    assert_eq!(code(refused(|_, given| given.tree = Some(&TREE[..64]))) / 100, 4);
+    // No address at all is nothing that a boot could meet.
+    assert_eq!(refused(|_, given| given.places.image = 1 << 60).code(), None);
+}
