@@ -86,8 +86,8 @@ pub struct What {
 /// Flags of `build`.
 #[derive(Clone, Debug, Args)]
 pub struct Build {
+    /// What to boot.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub what: What,
     /// Image to write
     #[arg(short, long, value_name = "FILE")]
@@ -145,11 +145,11 @@ pub struct On {
 /// Flags of `run`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Run {
+    /// What to boot.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub what: What,
+    /// On what.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub on: On,
     /// Seconds until the boot is ended with status 124 [default: the recipe's, else 60]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
@@ -166,6 +166,9 @@ pub struct Run {
     /// Print one JSON object about the boot instead of the console
     #[arg(long)]
     pub json: bool,
+    /// Keep image, console, report and, for inspect --from, a dump taken as the kernel was entered
+    #[arg(long, value_name = "FOLDER", conflicts_with = "gdb")]
+    pub keep: Option<PathBuf>,
     /// Arguments for QEMU
     #[arg(last = true, value_name = "QEMU ARGS")]
     pub qemu: Vec<String>,
@@ -174,11 +177,11 @@ pub struct Run {
 /// Flags of `plan`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Plan {
+    /// What to boot.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub what: What,
+    /// On what.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub on: On,
     /// The machine's device tree [default: the one that QEMU makes for the machine]
     #[arg(long, value_name = "FILE")]
@@ -218,14 +221,14 @@ pub struct Plan {
 /// Flags of `inspect`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Inspect {
+    /// What to boot.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub what: What,
+    /// On what.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub on: On,
+    /// Where the stopped machine comes from.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub stop: Stop,
     /// Print JSON
     #[arg(long)]
@@ -244,14 +247,14 @@ pub struct Inspect {
 /// Flags of `audit`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Audit {
+    /// What to boot.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub what: What,
+    /// On what.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub on: On,
+    /// Where the stopped machine comes from.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub stop: Stop,
     /// Explain the translation of one virtual address instead
     #[arg(long, value_name = "ADDRESS")]

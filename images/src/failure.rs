@@ -97,12 +97,21 @@ pub fn read(path: &Path) -> Outcome<Vec<u8>> {
     std::fs::read(path).map_err(|error| Failure::io(path, &error))
 }
 
+/// Whether the folder of a file that is to be written is there: one that is not would be a slip of the pen, and is
+/// not made.
+pub fn folder_is_there(path: &Path) -> Outcome<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(Failure::new(format!("{}: there is no such folder", folder.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes a whole file or nothing: to a neighbour first, then renamed over `path`.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Outcome<()> {
     let fail = |error| Failure::io(path, &error);
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| Failure::io(folder, &error))?;
-    }
+    folder_is_there(path)?;
     let name =
         path.file_name().ok_or_else(|| Failure::new(format!("{}: not a file name", path.display())))?;
     let mut neighbour = name.to_os_string();
@@ -125,8 +134,14 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("handoff-write-{}", std::process::id()));
         std::fs::create_dir_all(folder.join("taken")).unwrap();
         assert!(write_atomically(&folder.join("taken"), b"x").is_err());
-        write_atomically(&folder.join("made/deep/file"), b"x").unwrap();
-        assert_eq!(read(&folder.join("made/deep/file")).unwrap(), b"x");
+        assert!(
+            write_atomically(&folder.join("missing/file"), b"x")
+                .unwrap_err()
+                .words()
+                .contains("no such folder")
+        );
+        write_atomically(&folder.join("file"), b"x").unwrap();
+        assert_eq!(read(&folder.join("file")).unwrap(), b"x");
         let left: Vec<_> =
             std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         std::fs::remove_dir_all(&folder).unwrap();

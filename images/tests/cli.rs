@@ -66,6 +66,17 @@ fn mistakes_are_one_line_with_status_2_and_leave_nothing_behind() {
         &["build", "text.elf", "-o", "out.img"],
         &["build", "--machine", "virt-u-boot", "--form", "elf", "-o", "out.img"],
         &["build", "--append", "a\nb", "-o", "out.img"],
+        &["build", "--kernel", "text.elf", "-o", "no/such/folder/out.img"],
+        &["run", "--kernel", "text.elf", "--keep", "wrong.toml"],
+        &["run", "--kernel", "text.elf", "--keep", "no/such/folder"],
+        &["inspect", "--from", "text.elf", "--html", "no/such/page.html"],
+        &["plan", "--kernel", "missing.elf"],
+        &["plan", "wrong.toml"],
+        &["plan", "--kernel", "text.elf", "--tree", "missing.dtb"],
+        &["inspect", "--kernel", "text.elf"],
+        &["inspect", "--image", "missing.img"],
+        &["audit", "--image", "missing.img"],
+        &["run", "--image", "missing.img"],
         &["run"],
     ] {
         let output = handoff(folder.path(), arguments);

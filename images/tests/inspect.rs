@@ -176,6 +176,46 @@ fn damage_in_any_byte_is_diagnosed() {
     }
 }
 
+/// A generator of numbers without pattern (SplitMix64), so that a failure can be repeated.
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mixed = (*state ^ *state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB) >> 8
+}
+
+#[test]
+fn random_bytes_are_never_shown_as_boot_info() {
+    let good = snapshot();
+    let (at, length) = (boot_info(&good), good.boot_info().unwrap().len() as u64);
+    for seed in 0..200 {
+        let mut state = seed;
+        let mut damaged = good.clone();
+        // All of it, or all behind the header, or one run of bytes somewhere.
+        let (start, count) = match seed % 3 {
+            0 => (0, length),
+            1 => (40, length - 40),
+            _ => (random(&mut state) % length, 1 + random(&mut state) % 64),
+        };
+        for offset in start..(start + count).min(length) {
+            poke(&mut damaged, at + offset, &[random(&mut state) as u8]);
+        }
+        if damaged == good {
+            continue;
+        }
+        let blob = Blob::of(&damaged);
+        let view = View::new(&damaged, &blob);
+        let Err(trouble) = &view.info else { panic!("seed {seed}: shown as if it were good") };
+        assert!(!view.is_good(), "seed {seed}");
+        let words = trouble.to_string();
+        assert!(words.contains("in field ") || words.contains("no BootInfo"), "seed {seed}: {words}");
+        // What is drawn of it is the diagnosis.
+        let text = images::inspect::text::text(&view, images::style::Style::PLAIN);
+        assert!(text.contains(&words) && !text.contains("Physical memory"), "seed {seed}");
+        let json = images::inspect::json::json(&view);
+        assert!(json["boot_info"].is_null() && !json["boot_info_error"]["words"].is_null(), "seed {seed}");
+    }
+}
+
 #[test]
 fn a_wrong_register_or_table_is_found() {
     let folder = Folder::new("wrong");

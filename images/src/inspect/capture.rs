@@ -35,99 +35,57 @@ pub fn pause_address(image: &[u8], header: &Header) -> Outcome<u64> {
     }
 }
 
-/// A machine that is stopped, and gone when the value is.
-pub struct Machine {
-    child: Child,
+/// QEMU's arguments for a machine that waits for a debugger at `socket` before its first instruction.
+pub fn arguments(socket: &Path) -> [String; 5] {
+    [
+        "-S".into(),
+        "-chardev".into(),
+        format!("socket,id=gdb,server=on,wait=off,path={}", socket.display()),
+        "-gdb".into(),
+        "chardev:gdb".into(),
+    ]
+}
+
+/// A debugger's hold of a machine.
+pub struct Hold {
     gdb: Gdb,
-    /// Holds the socket and the console's text.
-    scratch: Scratch,
+    /// Where the loader pauses.
+    pause: u64,
 }
 
-impl Drop for Machine {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Machine {
-    /// Starts QEMU with `arguments`, waits until the loader pauses at `pause`, and goes on to the kernel's first
-    /// instruction.
-    pub fn stop(program: &str, arguments: &[String], pause: u64, timeout: Duration) -> Outcome<Self> {
-        let scratch = Scratch::new()?;
-        let socket = scratch.file("gdb");
-        let console = scratch.file("console");
-        let open = |path: &Path| std::fs::File::create(path).map_err(|error| Failure::io(path, &error));
-        let child = Command::new(program)
-            .args(arguments)
-            .args(["-S", "-chardev"])
-            .arg(format!("socket,id=gdb,server=on,wait=off,path={}", socket.display()))
-            .args(["-gdb", "chardev:gdb"])
-            .stdin(Stdio::null())
-            .stdout(open(&console)?)
-            .stderr(open(&scratch.file("messages"))?)
-            .spawn()
-            .map_err(|error| Failure::new(format!("cannot start {program}: {error}")))?;
-        let mut child = Some(child);
-        let connected = connect(&mut child, &socket, &scratch);
-        let (Some(child), gdb) = (child, connected?) else {
-            return Err(Failure::new("lost QEMU"));
-        };
-        let mut machine = Self { child, gdb, scratch };
-        machine.enter_kernel(pause, timeout)?;
-        Ok(machine)
+impl Hold {
+    /// Takes hold of the machine that listens at `socket`; `None` if it is gone before it does.
+    pub fn take(socket: &Path, pause: u64, is_gone: &mut dyn FnMut() -> bool) -> Outcome<Option<Self>> {
+        for _ in 0..400 {
+            if socket.exists() {
+                let gdb = Gdb::connect(socket, Duration::from_secs(5))?;
+                return Ok(Some(Self { gdb, pause }));
+            }
+            if is_gone() {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err(Failure::new("QEMU opened no debugger port"))
     }
 
-    fn enter_kernel(&mut self, pause: u64, timeout: Duration) -> Outcome<()> {
-        let stop = self.gdb.run_to(pause, timeout)?;
-        let stop = match stop {
+    /// Runs the machine until the loader pauses and then on to the kernel's first instruction.
+    pub fn enter_kernel(&mut self, timeout: Duration) -> Outcome<Stop> {
+        match self.gdb.run_to(self.pause, timeout)? {
             Stop::At(thread) => {
-                self.gdb.set_program_counter(pause + 4)?;
-                self.gdb.step(&thread)?
+                self.gdb.set_program_counter(self.pause + 4)?;
+                self.gdb.step(&thread)
             }
-            other => other,
-        };
-        match stop {
-            Stop::At(_) => Ok(()),
-            Stop::TimedOut => Err(Failure::new(format!(
-                "the kernel was not entered within {} s{}",
-                timeout.as_secs(),
-                self.last_words()
-            ))),
-            Stop::Ended(_) => {
-                // The status on the wire may come before the one of the process; the process's is the one that counts.
-                let status = self.child.wait().ok().and_then(|status| status.code()).unwrap_or_default();
-                let ending = u64::try_from(status).ok().and_then(Ending::from_exit_subcode);
-                let ending =
-                    ending.map_or_else(|| format!("with status {status}"), |ending| ending.to_string());
-                let words = self.last_words();
-                Err(Failure::new(format!("the machine ended before the kernel was entered: {ending}{words}")))
-            }
+            other => Ok(other),
         }
     }
 
-    /// What the machine or QEMU said last, as an afterthought to another message.
-    fn last_words(&self) -> String {
-        let read = |name: &str| std::fs::read(self.scratch.file(name)).unwrap_or_default();
-        let mut console = Console::default();
-        console.hear(&read("console"));
-        console.close();
-        let said = console.text();
-        let messages = String::from_utf8_lossy(&read("messages")).into_owned();
-        let line = console.error().map(str::to_owned).or_else(|| {
-            let mut lines = messages.lines().chain(said.lines()).map(str::trim);
-            lines.rfind(|line| !line.is_empty()).map(str::to_owned)
-        });
-        line.map_or_else(String::new, |line| format!("; it said: {line}"))
+    /// Lets the machine run on.
+    pub fn release(self) -> Outcome<()> {
+        self.gdb.detach()
     }
 
-    /// What the console has said so far.
-    pub fn console(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(self.scratch.file("console")).unwrap_or_default()).into_owned()
-    }
-
-    /// Reads registers, translation tables and `BootInfo`.
+    /// Reads registers, translation tables, `BootInfo` and device tree.
     pub fn snapshot(&mut self, title: String) -> Outcome<Snapshot> {
         let registers = self.gdb.registers()?;
         let mut snapshot = Snapshot { registers, title, ..Snapshot::default() };
@@ -190,24 +148,84 @@ impl Machine {
     }
 }
 
-/// Connects, unless QEMU has ended already and said why.
-fn connect(child: &mut Option<Child>, socket: &Path, scratch: &Scratch) -> Outcome<Gdb> {
-    let running = child.as_mut().ok_or_else(|| Failure::new("lost QEMU"))?;
-    for _ in 0..400 {
-        if socket.exists() {
-            return Gdb::connect(socket, Duration::from_secs(5)).inspect_err(|_| {
-                let _ = running.kill();
-                let _ = running.wait();
-            });
-        }
-        if running.try_wait().is_ok_and(|status| status.is_some()) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(10));
+/// A machine that is stopped at the kernel's first instruction, and gone when the value is.
+pub struct Machine {
+    child: Child,
+    hold: Hold,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
-    let _ = running.kill();
-    let _ = running.wait();
-    let messages = std::fs::read_to_string(scratch.file("messages")).unwrap_or_default();
-    let line = messages.lines().find(|line| !line.is_empty()).unwrap_or("QEMU opened no debugger port");
-    Err(Failure::new(line))
+}
+
+impl Machine {
+    /// Starts QEMU with `arguments`, waits until the loader pauses at `pause`, and goes on to the kernel's first
+    /// instruction.
+    pub fn stop(program: &str, arguments: &[String], pause: u64, timeout: Duration) -> Outcome<Self> {
+        let scratch = Scratch::new()?;
+        let (socket, console, messages) =
+            (scratch.file("gdb"), scratch.file("console"), scratch.file("messages"));
+        let open = |path: &Path| std::fs::File::create(path).map_err(|error| Failure::io(path, &error));
+        let mut child = Command::new(program)
+            .args(arguments)
+            .args(self::arguments(&socket))
+            .stdin(Stdio::null())
+            .stdout(open(&console)?)
+            .stderr(open(&messages)?)
+            .spawn()
+            .map_err(|error| Failure::new(format!("cannot start {program}: {error}")))?;
+        let hold = Hold::take(&socket, pause, &mut || child.try_wait().is_ok_and(|status| status.is_some()));
+        let last_words = || last_words(&console, &messages);
+        let hold = match hold {
+            Ok(Some(hold)) => hold,
+            other => {
+                let _ = child.kill();
+                let _ = child.wait();
+                other?;
+                return Err(Failure::new(format!("{program} ended at once{}", last_words())));
+            }
+        };
+        let mut machine = Self { child, hold };
+        match machine.hold.enter_kernel(timeout)? {
+            Stop::At(_) => Ok(machine),
+            Stop::TimedOut => Err(Failure::new(format!(
+                "the kernel was not entered within {} s{}",
+                timeout.as_secs(),
+                last_words()
+            ))),
+            Stop::Ended(_) => {
+                // The status on the wire may come before the one of the process; the process's is the one that counts.
+                let status = machine.child.wait().ok().and_then(|status| status.code()).unwrap_or_default();
+                let ending = u64::try_from(status).ok().and_then(Ending::from_exit_subcode);
+                let ending =
+                    ending.map_or_else(|| format!("with status {status}"), |ending| ending.to_string());
+                let words = last_words();
+                Err(Failure::new(format!("the machine ended before the kernel was entered: {ending}{words}")))
+            }
+        }
+    }
+
+    /// What is to be read out of it.
+    pub fn snapshot(&mut self, title: String) -> Outcome<Snapshot> {
+        self.hold.snapshot(title)
+    }
+}
+
+/// What the machine or QEMU said last, as an afterthought to another message.
+fn last_words(console: &Path, messages: &Path) -> String {
+    let read = |path: &Path| std::fs::read(path).unwrap_or_default();
+    let mut heard = Console::default();
+    heard.hear(&read(console));
+    heard.close();
+    let said = heard.text();
+    let messages = String::from_utf8_lossy(&read(messages)).into_owned();
+    let line = heard.error().map(str::to_owned).or_else(|| {
+        let mut lines = messages.lines().chain(said.lines()).map(str::trim);
+        lines.rfind(|line| !line.is_empty()).map(str::to_owned)
+    });
+    line.map_or_else(String::new, |line| format!("; it said: {line}"))
 }

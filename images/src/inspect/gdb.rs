@@ -70,6 +70,11 @@ impl Gdb {
         self.resume(&format!("vCont;s:{thread}"), Duration::from_secs(10))
     }
 
+    /// Lets the machine run and does not come back.
+    pub fn detach(mut self) -> Outcome<()> {
+        self.expect_ok("D;1")
+    }
+
     /// Has the CPU that stopped go on elsewhere.
     pub fn set_program_counter(&mut self, to: u64) -> Outcome<()> {
         // The number that GDB's description of AArch64 gives it (org.gnu.gdb.aarch64.core).

@@ -47,6 +47,12 @@ pub fn json(view: &View<'_>) -> Value {
     })
 }
 
+/// The stages of the boot.
+pub fn timeline(view: &View<'_>) -> Value {
+    let stage = |(name, start, length): &(&str, u64, u64)| json!({ "stage": name, "ticks": start, "length": length, "microseconds": view.microseconds(*length) });
+    view.stages().iter().map(stage).collect()
+}
+
 fn boot_info(view: &View<'_>, info: &BootInfo<'_>) -> Value {
     let (kernel, platform, stack) = (info.kernel(), info.platform(), info.boot_stack());
     let (image, tables, direct) = (info.firmware_image(), info.page_tables(), info.direct_map());
@@ -132,12 +138,7 @@ fn boot_info(view: &View<'_>, info: &BootInfo<'_>) -> Value {
             "credited_bits": entropy.credited_bits,
             "slide_credited_bits": entropy.slide_credited_bits,
         })),
-        "timeline": view.stages().iter().map(|(name, start, length)| json!({
-            "stage": name,
-            "ticks": start,
-            "length": length,
-            "microseconds": view.microseconds(*length),
-        })).collect::<Vec<_>>(),
+        "timeline": timeline(view),
         "log": String::from_utf8_lossy(info.log().bytes),
     })
 }

@@ -264,16 +264,13 @@ fn mappings(view: &View<'_>, page: &mut Page) {
 fn timeline(view: &View<'_>, page: &mut Page) {
     let stages = view.stages();
     let total: u64 = stages.iter().map(|(_, _, length)| length).sum();
-    let spent =
-        view.microseconds(total).map_or_else(|| format!("{total} ticks"), |time| format!("{time:.0} µs"));
-    page.heading(&format!("Timeline: {spent}"));
+    page.heading(&format!("Timeline: {}", view.time(total)));
     let names = stages.iter().map(|(name, _, _)| name.len()).max().unwrap_or_default();
     let width = page.style.width().saturating_sub(names + 20).max(10);
     for (name, start, length) in stages {
         let scale = |ticks: u64| (u128::from(ticks) * width as u128 / u128::from(total.max(1))) as usize;
         let bar = format!("{}{}", " ".repeat(scale(start)), "=".repeat(scale(length).max(1)));
-        let time =
-            view.microseconds(length).map_or_else(|| format!("{length}"), |time| format!("{time:.0} µs"));
+        let time = view.time(length);
         page.line(&format!("{name:names$}  {time:>10}  {bar}"));
     }
 }

@@ -100,6 +100,15 @@ impl<'a> View<'a> {
         shown.map(|(stage, end)| (info.string(stage.name), stage.ticks - first, end - stage.ticks)).collect()
     }
 
+    /// Ticks of the system counter as a person reads a time.
+    pub fn time(&self, ticks: u64) -> String {
+        match self.microseconds(ticks) {
+            None => format!("{ticks} ticks"),
+            Some(time) if time < 1000.0 => format!("{time:.0} µs"),
+            Some(time) => format!("{:.1} ms", time / 1000.0),
+        }
+    }
+
     /// Ticks of the system counter as microseconds; `None` if its frequency is not known.
     pub fn microseconds(&self, ticks: u64) -> Option<f64> {
         let frequency = self.info.as_ref().ok()?.platform().timer_frequency;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::Build;
 use crate::elf_form;
-use crate::failure::{Failure, Outcome, read, write_atomically};
+use crate::failure::{Failure, Outcome, folder_is_there, read, write_atomically};
 use crate::machine::Machine;
 use crate::recipe::{self, Form};
 use crate::size::readable;
@@ -13,6 +13,7 @@ use crate::verb::prepare::{Purpose, prepare};
 use crate::workspace::Workspace;
 
 pub fn build(workspace: &Workspace, flags: &Build) -> Outcome<u8> {
+    folder_is_there(&flags.output)?;
     let mut recipe = flags.what.resolve(workspace)?;
     if let Some(line) = &flags.append {
         recipe::command_line(line).map_err(|failure| failure.within("--append"))?;

@@ -7,7 +7,7 @@ use shared_abi::crc32c::crc32c;
 use shared_abi::image::BootFlags;
 
 use crate::cli::{Inspect, On, Stop, What};
-use crate::failure::{Outcome, read, write_atomically};
+use crate::failure::{Outcome, folder_is_there, read, write_atomically};
 use crate::inspect::capture::{self, Machine};
 use crate::inspect::snapshot::Snapshot;
 use crate::inspect::view::{Blob, View};
@@ -21,6 +21,9 @@ use crate::workspace::Workspace;
 pub const STATUS_WRONG: u8 = 1;
 
 pub fn inspect(workspace: &Workspace, flags: &Inspect) -> Outcome<u8> {
+    for path in [&flags.html, &flags.dump].into_iter().flatten() {
+        folder_is_there(path)?;
+    }
     let snapshot = snapshot(workspace, &flags.what, &flags.on, &flags.stop, &flags.qemu)?;
     show(&snapshot, flags.json, flags.html.as_deref(), flags.dump.as_deref())
 }

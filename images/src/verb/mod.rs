@@ -4,10 +4,12 @@ mod audit;
 mod build;
 mod check;
 mod inspect;
+mod keep;
 mod plan;
 mod prepare;
 pub mod ready;
 mod run;
+mod witness;
 
 use std::io::Write;
 

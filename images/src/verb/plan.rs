@@ -48,7 +48,8 @@ pub fn plan(workspace: &Workspace, flags: &Plan) -> Outcome<u8> {
 }
 
 fn foresee(workspace: &Workspace, flags: &Plan) -> Outcome<Snapshot> {
-    let tree_stays = flags.tree.is_some();
+    let given = flags.tree.as_deref().map(read).transpose()?;
+    let tree_stays = given.is_some();
     let wish = Wish { more: &flags.qemu, tree_stays, ..Wish::new(&flags.what, &flags.on) };
     let program = version::program();
     let staged = Staged::new(workspace, &program, &wish)?;
@@ -58,8 +59,8 @@ fn foresee(workspace: &Workspace, flags: &Plan) -> Outcome<Snapshot> {
         recipe.machine.cpu(recipe.cpu.as_deref())?,
         flags.address_bits,
     )?;
-    let tree = match (&flags.tree, recipe.machine.tree) {
-        (Some(path), _) => Some(read(path)?),
+    let tree = match (given, recipe.machine.tree) {
+        (Some(tree), _) => Some(tree),
         // A packed tree is for a machine that has none.
         (None, Tree::Debian(_)) if recipe.device_tree.is_some() => None,
         (None, _) => Some(machine_tree(&program, &staged)?),

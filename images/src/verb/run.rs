@@ -3,22 +3,32 @@
 use std::time::Duration;
 
 use serde_json::json;
+use shared_abi::image::BootFlags;
 use shared_abi::verdict::{Ending, STATUS_HOST_ERROR, STATUS_INTERRUPTED, STATUS_TIME_OUT, Verdict};
 
 use crate::cli::Run;
 use crate::failure::{Failure, Outcome};
+use crate::inspect;
+use crate::inspect::snapshot::Snapshot;
+use crate::inspect::view::{Blob, View};
 use crate::qemu::child::{self, Ended, How};
 use crate::qemu::parked::Parked;
+use crate::verb::keep::Keep;
 use crate::verb::ready::{Ready, Wish};
+use crate::verb::witness::Witness;
 use crate::workspace::Workspace;
 
 pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
+    let keep = flags.keep.as_deref().map(Keep::in_folder).transpose()?;
     let echo = !flags.json && !flags.quiet;
     let interactive = child::has_terminal() && echo;
+    // A debugger of the person's own is the only one that QEMU serves, and a given image is booted as it is.
+    let watched = (flags.json || flags.keep.is_some()) && flags.gdb.is_none() && flags.image.is_none();
     let wish = Wish {
         image: flags.image.as_ref(),
         interactive,
         port: flags.gdb,
+        flags: if watched { BootFlags::SEMIHOSTING | BootFlags::PAUSE } else { BootFlags::SEMIHOSTING },
         more: &flags.qemu,
         ..Wish::new(&flags.what, &flags.on)
     };
@@ -30,18 +40,21 @@ pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
     // A person with a debugger takes as long as they take.
     let patience = if flags.gdb.is_some() { u32::MAX } else { ready.staged.recipe.timeout };
     let timeout = flags.timeout.unwrap_or(patience);
+    let patience = Duration::from_secs(timeout.into());
     let monitor = ready.staged.monitor();
-    let options = child::Options {
-        timeout: Duration::from_secs(timeout.into()),
-        echo,
-        interactive,
-        monitor: Some(&monitor),
-    };
-    let ended = child::run(&ready.program, &ready.arguments, options)?;
-    drop(ready);
+    let witness = if watched { Some(Witness::call(&mut ready, patience)?) } else { None };
+    let options = child::Options { timeout: patience, echo, interactive, monitor: Some(&monitor) };
+    let ended = child::run(&ready.program, &ready.arguments, options);
+    let seen = witness.map_or(Ok(None), Witness::told);
+    let (ended, seen) = (ended?, seen?);
     let report = Report::of(&ended, timeout);
+    let json = format!("{}\n", report.json(&ended, seen.as_ref()));
+    if let Some(keep) = keep {
+        keep.everything(&ready.staged.image, &ended.console.text(), &json, seen.as_ref())?;
+    }
+    drop(ready);
     if flags.json {
-        return super::print(&format!("{}\n", report.json(&ended))).map(|_| report.status);
+        return super::print(&json).map(|_| report.status);
     }
     for line in report.lines(flags.quiet, &ended) {
         super::complain(&line);
@@ -131,7 +144,10 @@ impl Report {
         words.into_iter().map(Failure::new).collect()
     }
 
-    fn json(&self, ended: &Ended) -> serde_json::Value {
+    /// What a script wants to know. The timeline is there if the kernel was entered and somebody watched.
+    fn json(&self, ended: &Ended, seen: Option<&Snapshot>) -> serde_json::Value {
+        let blob = seen.map(Blob::of);
+        let view = seen.zip(blob.as_ref()).map(|(snapshot, blob)| View::new(snapshot, blob));
         let console = &ended.console;
         let verdict = match (self.ending, console.verdict()) {
             (Some(Ending::Good), _) => json!({ "good": true }),
@@ -146,6 +162,7 @@ impl Report {
             "error": console.error(),
             "words": self.words,
             "seconds": ended.elapsed.as_secs_f64(),
+            "timeline": view.map(|view| inspect::json::timeline(&view)),
             "console": console.text(),
         })
     }
@@ -194,10 +211,10 @@ mod tests {
         let lines: Vec<_> = report.lines(false, &bad).iter().map(ToString::to_string).collect();
         assert_eq!(lines, ["error: the kernel's verdict is bad, its code 7"]);
         assert_eq!(
-            report.json(&bad),
+            report.json(&bad, None),
             json!({
                 "status": 1, "ending": "bad", "verdict": { "good": false, "code": 7 }, "error": null,
-                "words": null, "seconds": 1.5, "console": "hello\nverdict: bad 7\n",
+                "words": null, "seconds": 1.5, "timeline": null, "console": "hello\nverdict: bad 7\n",
             })
         );
     }

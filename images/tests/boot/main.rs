@@ -12,9 +12,10 @@ mod faults;
 mod handoff;
 mod kernels;
 mod machines;
+mod recipes;
 mod refusals;
-mod trees;
 mod stopped;
+mod trees;
 mod verdicts;
 
 #[path = "../../../elfloader/tests/damaged_tree/mod.rs"]
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         entry_states::all(),
         entry_code::all(),
         stopped::all(),
+        recipes::all(),
     ];
     let trials = behaviours.into_iter().flatten().map(|Behaviour { name, is_ignored, check }| {
         Trial::test(name, check).with_ignored_flag(is_ignored || !is_set_up)

@@ -92,7 +92,61 @@ pub fn all() -> Vec<Behaviour> {
         let code = value["refusal"]["code"].as_str().unwrap_or_default();
         plan.expect(!code.is_empty() && said.contains(code), "--json has another code").map(drop)
     }));
+    list.push(Behaviour::new("a_run_keeps_what_it_used_and_what_the_kernel_was_handed", || {
+        let folder = Folder::new("kept")?;
+        let ended = handoff(&["run", "hello", "--json", "--keep", folder.path()])?.expect_status(0)?;
+        let report: Value = serde_json::from_str(&ended.console)?;
+        let stages = report["timeline"].as_array().map_or(0, Vec::len);
+        let ended = ended.expect(stages > 5, "the timeline has hardly a stage")?;
+        let said = report["console"].as_str().unwrap_or_default();
+        let ended = ended.expect(said.contains("hello from"), "the kernel did not go on")?;
+        let kept = |name: &str| format!("{}/{name}", folder.path());
+        let same = std::fs::read_to_string(kept("report.json"))?.replace('\r', "") == ended.console;
+        ended.expect(same, "the report that was kept is another")?;
+        handoff(&["inspect", "--from", &kept("handoff.core")])?
+            .expect_status(0)?
+            .expect_said("hello on virt")?;
+        handoff(&["audit", "--from", &kept("handoff.core")])?.expect_status(0)?;
+        handoff(&["check", &kept("image")])?.expect_status(0)?;
+        // A boot that is refused leaves no dump, not even an earlier one's.
+        let kernel = Scratch::new("kept.elf", &small(KERNELS[0].1, 1 << 30))?;
+        handoff(&["run", "--kernel", kernel.path(), "--keep", folder.path(), "--quiet"])?
+            .expect_status(101)?;
+        match std::fs::exists(kept("handoff.core"))? {
+            true => Err("an earlier dump stayed".into()),
+            false => Ok(()),
+        }
+    }));
+    list.push(Behaviour::new("a_port_in_use_is_a_mistake", || {
+        let taken = std::net::TcpListener::bind(("localhost", 0))?;
+        let flag = format!("--gdb={}", taken.local_addr()?.port());
+        let ended =
+            handoff(&["run", "hello", &flag])?.expect_status(2)?.expect_words("is in use: give another")?;
+        let lines = ended.words.lines().filter(|line| line.starts_with("error")).count();
+        ended.expect(lines == 1, "more than one line").map(drop)
+    }));
     list
+}
+
+/// A folder that is gone, with all in it, when the value is.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Result<Self, Failed> {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
+        std::fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("cargo's target folder is named in UTF-8")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// A fixed kernel of these instructions with so many bytes of BSS.

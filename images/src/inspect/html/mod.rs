@@ -1,0 +1,182 @@
+//! A view as one self-contained page: physical memory, virtual memory, the page-table tree, the timeline.
+//!
+//! No script, no font and no file from elsewhere: the pictures are SVG, colours follow the reader's light or dark
+//! preference, details open on demand and a pointer over a piece says what it is.
+
+mod address_space;
+mod physical;
+mod tree;
+
+use std::fmt::Write;
+
+use shared_abi::boot_info::BootInfo;
+
+use super::view::View;
+use crate::size::readable;
+
+const STYLE: &str = include_str!("page.css");
+
+/// The whole page.
+pub fn html(view: &View<'_>) -> String {
+    let title = escaped(&view.title());
+    let verdict = match (view.has_run(), view.is_good()) {
+        (false, true) => "",
+        (true, true) => "<span class=\"good\">as the contract says</span>",
+        (_, false) => "<span class=\"bad\">not as the contract says</span>",
+    };
+    let mut page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <header><h1>{title}</h1><p>{verdict}</p></header>\n<main>\n"
+    );
+    match &view.info {
+        Ok(info) => {
+            summary(view, info, &mut page);
+            physical::draw(info, &mut page);
+            address_space::draw(view, info, &mut page);
+            tree::draw(view, &mut page);
+            if view.has_run() {
+                timeline(view, &mut page);
+                entry_state(view, &mut page);
+                log(info, &mut page);
+            }
+        }
+        Err(trouble) => {
+            section(
+                &mut page,
+                "BootInfo",
+                &format!("<p class=\"bad\">{}</p>", escaped(&trouble.to_string())),
+            );
+            tree::draw(view, &mut page);
+            entry_state(view, &mut page);
+        }
+    }
+    page.push_str("</main>\n</body>\n</html>\n");
+    page
+}
+
+/// Text as HTML shows it.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' => out.push(letter),
+            control if control.is_control() => out.extend(control.escape_default()),
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+fn section(page: &mut String, heading: &str, content: &str) {
+    // Writing to a string cannot fail.
+    let _ = write!(page, "<section>\n<h2>{}</h2>\n{content}\n</section>\n", escaped(heading));
+}
+
+fn row(cells: &[String]) -> String {
+    format!("<tr>{}</tr>\n", cells.iter().map(|cell| format!("<td>{cell}</td>")).collect::<String>())
+}
+
+fn table(head: &[&str], rows: &str) -> String {
+    let head: String = head.iter().map(|name| format!("<th>{name}</th>")).collect();
+    format!(
+        "<div class=\"wide\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>"
+    )
+}
+
+fn details(summary: &str, content: &str) -> String {
+    format!("<details><summary>{}</summary>\n{content}\n</details>", escaped(summary))
+}
+
+fn summary(view: &View<'_>, info: &BootInfo<'_>, page: &mut String) {
+    let (kernel, platform) = (info.kernel(), info.platform());
+    let total: u64 = view.stages().iter().map(|(_, _, length)| length).sum();
+    let facts = [
+        ("Machine", info.string(platform.model).to_owned()),
+        ("Entered at", format!("EL{}", platform.entry_exception_level)),
+        ("RAM", format!("{}, {} free", readable(info.total_ram()), readable(info.free_bytes()))),
+        ("CPUs", info.cpus().count().to_string()),
+        ("Kernel", info.string(kernel.name).to_owned()),
+        (
+            "Pages",
+            format!(
+                "{} in place, {} copied, {} zeroed",
+                kernel.pages_in_place, kernel.pages_copied, kernel.pages_zeroed
+            ),
+        ),
+        ("Tables", format!("{} in {} runs", view.tables, view.runs.len())),
+        ("Boot", if view.has_run() { view.time(total) } else { "not yet".to_owned() }),
+    ];
+    page.push_str("<section class=\"facts\">\n");
+    for (name, value) in facts {
+        let _ = writeln!(page, "<div><dt>{name}</dt><dd>{}</dd></div>", escaped(&value));
+    }
+    page.push_str("</section>\n");
+}
+
+fn rights_class(rights: &str) -> &'static str {
+    match rights {
+        "r-x" => "rx",
+        "rw-" => "rw",
+        "r--" => "ro",
+        _ => "rwx",
+    }
+}
+
+fn timeline(view: &View<'_>, page: &mut String) {
+    let stages = view.stages();
+    let total = stages.iter().map(|(_, _, length)| length).sum::<u64>().max(1);
+    let mut content = String::from("<div class=\"timeline\">");
+    for (name, start, length) in stages {
+        let share = |ticks: u64| ticks as f64 * 100.0 / total as f64;
+        let time = view.time(length);
+        let _ = write!(
+            content,
+            "<span>{}</span><span class=\"time\">{time}</span><div class=\"lane\"><div style=\"margin-left:{:.2}%;width:{:.2}%\"></div></div>",
+            escaped(name),
+            share(start).min(99.5),
+            share(length).max(0.5)
+        );
+    }
+    content.push_str("</div>");
+    section(page, "Timeline", &content);
+}
+
+fn entry_state(view: &View<'_>, page: &mut String) {
+    let wrong = view.lines.iter().filter(|line| !line.holds).count();
+    let rows: String = view
+        .lines
+        .iter()
+        .map(|line| {
+            let mark = if line.holds {
+                "<span class=\"good\">ok</span>"
+            } else {
+                "<span class=\"bad\">wrong</span>"
+            };
+            let cells = [&line.what, &line.expected, &line.found]
+                .map(|text| format!("<code>{}</code>", escaped(text)));
+            let [what, expected, found] = cells;
+            row(&[mark.to_owned(), what, expected, found])
+        })
+        .collect();
+    let rows = table(&["", "what", "contract", "found"], &rows);
+    let words = match wrong {
+        0 => format!("all {} lines of the contract hold", view.lines.len()),
+        _ => format!("{} lines of the contract hold, {wrong} do not", view.lines.len() - wrong),
+    };
+    let content =
+        if wrong == 0 { details(&words, &rows) } else { format!("<p class=\"bad\">{words}</p>{rows}") };
+    section(page, "Entry state", &content);
+}
+
+fn log(info: &BootInfo<'_>, page: &mut String) {
+    let log = info.log();
+    let missing = if log.is_truncated { "<p>Its beginning is missing.</p>" } else { "" };
+    let text = escaped(&String::from_utf8_lossy(log.bytes));
+    section(page, "Loader's log", &format!("{missing}<pre>{text}</pre>"));
+}
