@@ -395,7 +395,8 @@ impl<'d, 's> Pass<'d, 's> {
     }
 
     fn begin_copy(&mut self, node: &mut Node, name: NodeName<'_>) -> Result<(), TreeError<'static>> {
-        if !name.text.is_ascii() {
+        // Errors and the memory map print it: on one line, and without a terminal's commands.
+        if !name.text.iter().all(|letter| matches!(letter, b' '..=b'~')) {
             let offset = self.offset(self.from(node.name));
             return Err(TreeError::Name { offset, name: 0 });
         }

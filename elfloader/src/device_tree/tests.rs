@@ -557,6 +557,9 @@ fn every_structural_damage_has_its_code() {
     assert_eq!(token(good.clone().end().begin("two").end().word(9)), 411);
     assert_eq!(token(good.clone().begin("x").word(3).word(0).word(1000).end().end().word(9)), 412);
     assert_eq!(token(Tree::new().node("memory@\u{e4}", |t| t).end().word(9)), 412);
+    // A line feed would make two lines of the error that names the node, an escape command the terminal.
+    assert_eq!(token(Tree::new().node("memory@\n", |t| t).end().word(9)), 412);
+    assert_eq!(token(Tree::new().node("memory@\u{1b}[2J", |t| t).end().word(9)), 412);
     // Nothing is read of these, so they may be called anything.
     read(&Tree::new().node("\u{e4}", |t| t.bytes("\u{e4}", &[1])).finish(), |result, _| {
         assert!(result.is_ok())
