@@ -142,15 +142,40 @@ pub struct On {
     pub form: Option<Form>,
 }
 
-/// Flags of `run`.
+/// What a verb boots, or would boot.
 #[derive(Clone, Debug, Default, Args)]
-pub struct Run {
+pub struct Wanted {
     /// What to boot.
     #[command(flatten)]
     pub what: What,
     /// On what.
     #[command(flatten)]
     pub on: On,
+    /// Arguments for QEMU
+    #[arg(last = true, value_name = "QEMU ARGS")]
+    pub qemu: Vec<String>,
+}
+
+/// How a handoff is shown.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Show {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Draw it all as one self-contained page as well
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Keep registers, tables and BootInfo in a file, an ELF core: for audit --from
+    #[arg(long, value_name = "FILE")]
+    pub dump: Option<PathBuf>,
+}
+
+/// Flags of `run`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Run {
+    /// What to boot, and on what.
+    #[command(flatten)]
+    pub wanted: Wanted,
     /// Seconds until the boot is ended with status 124 [default: the recipe's, else 60]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub timeout: Option<u32>,
@@ -169,20 +194,14 @@ pub struct Run {
     /// Keep image, console, report and, for inspect --from, a dump taken as the kernel was entered
     #[arg(long, value_name = "FOLDER", conflicts_with = "gdb")]
     pub keep: Option<PathBuf>,
-    /// Arguments for QEMU
-    #[arg(last = true, value_name = "QEMU ARGS")]
-    pub qemu: Vec<String>,
 }
 
 /// Flags of `plan`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Plan {
-    /// What to boot.
+    /// What to boot, and on what.
     #[command(flatten)]
-    pub what: What,
-    /// On what.
-    #[command(flatten)]
-    pub on: On,
+    pub wanted: Wanted,
     /// The machine's device tree [default: the one that QEMU makes for the machine]
     #[arg(long, value_name = "FILE")]
     pub tree: Option<PathBuf>,
@@ -204,55 +223,31 @@ pub struct Plan {
     /// Offset of the direct map, as BootInfo records it [default: the lowest of the random ones, unless --seed]
     #[arg(long, value_name = "ADDRESS")]
     pub direct_map: Option<Address>,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Draw it all as one self-contained page as well
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
-    /// Keep registers, tables and BootInfo in a file, as inspect does: for audit --from
-    #[arg(long, value_name = "FILE")]
-    pub dump: Option<PathBuf>,
-    /// Arguments for QEMU, which makes the tree
-    #[arg(last = true, value_name = "QEMU ARGS")]
-    pub qemu: Vec<String>,
+    /// How to show it.
+    #[command(flatten)]
+    pub show: Show,
 }
 
 /// Flags of `inspect`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Inspect {
-    /// What to boot.
+    /// What to boot, and on what.
     #[command(flatten)]
-    pub what: What,
-    /// On what.
-    #[command(flatten)]
-    pub on: On,
+    pub wanted: Wanted,
     /// Where the stopped machine comes from.
     #[command(flatten)]
     pub stop: Stop,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Draw it all as one self-contained page as well
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
-    /// Keep registers, tables and BootInfo in a file, an ELF core
-    #[arg(long, value_name = "FILE")]
-    pub dump: Option<PathBuf>,
-    /// Arguments for QEMU
-    #[arg(last = true, value_name = "QEMU ARGS")]
-    pub qemu: Vec<String>,
+    /// How to show it.
+    #[command(flatten)]
+    pub show: Show,
 }
 
 /// Flags of `audit`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Audit {
-    /// What to boot.
+    /// What to boot, and on what.
     #[command(flatten)]
-    pub what: What,
-    /// On what.
-    #[command(flatten)]
-    pub on: On,
+    pub wanted: Wanted,
     /// Where the stopped machine comes from.
     #[command(flatten)]
     pub stop: Stop,
@@ -262,9 +257,6 @@ pub struct Audit {
     /// Print JSON
     #[arg(long, conflicts_with = "walk")]
     pub json: bool,
-    /// Arguments for QEMU
-    #[arg(last = true, value_name = "QEMU ARGS")]
-    pub qemu: Vec<String>,
 }
 
 /// An address, in hexadecimal with or without `0x`; underscores may group digits.

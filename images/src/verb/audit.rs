@@ -14,7 +14,7 @@ use crate::verb::inspect::{STATUS_WRONG, snapshot};
 use crate::workspace::Workspace;
 
 pub fn audit(workspace: &Workspace, flags: &Audit) -> Outcome<u8> {
-    let snapshot = snapshot(workspace, &flags.what, &flags.on, &flags.stop, &flags.qemu)?;
+    let snapshot = snapshot(workspace, &flags.wanted, &flags.stop)?;
     if let Some(address) = flags.walk {
         return walk(&snapshot, address.0);
     }

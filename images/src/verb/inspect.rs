@@ -1,12 +1,11 @@
 //! `handoff inspect`: what a kernel was handed, read out of a machine that did not know.
 
-use std::path::Path;
 use std::time::Duration;
 
 use shared_abi::crc32c::crc32c;
 use shared_abi::image::BootFlags;
 
-use crate::cli::{Inspect, On, Stop, What};
+use crate::cli::{Inspect, Show, Stop, Wanted};
 use crate::failure::{Outcome, folder_is_there, read, write_atomically};
 use crate::inspect::capture::{self, Machine};
 use crate::inspect::snapshot::Snapshot;
@@ -21,24 +20,24 @@ use crate::workspace::Workspace;
 pub const STATUS_WRONG: u8 = 1;
 
 pub fn inspect(workspace: &Workspace, flags: &Inspect) -> Outcome<u8> {
-    for path in [&flags.html, &flags.dump].into_iter().flatten() {
+    for path in [&flags.show.html, &flags.show.dump].into_iter().flatten() {
         folder_is_there(path)?;
     }
-    let snapshot = snapshot(workspace, &flags.what, &flags.on, &flags.stop, &flags.qemu)?;
-    show(&snapshot, flags.json, flags.html.as_deref(), flags.dump.as_deref())
+    let snapshot = snapshot(workspace, &flags.wanted, &flags.stop)?;
+    show(&snapshot, &flags.show)
 }
 
 /// Shows a snapshot: on standard output, and in the files that are asked for.
-pub fn show(snapshot: &Snapshot, json: bool, html: Option<&Path>, dump: Option<&Path>) -> Outcome<u8> {
-    if let Some(path) = dump {
+pub fn show(snapshot: &Snapshot, how: &Show) -> Outcome<u8> {
+    if let Some(path) = &how.dump {
         write_atomically(path, &inspect::dump::encode(snapshot))?;
     }
     let blob = Blob::of(snapshot);
     let view = View::new(snapshot, &blob);
-    if let Some(path) = html {
+    if let Some(path) = &how.html {
         write_atomically(path, html::html(&view).as_bytes())?;
     }
-    if json {
+    if how.json {
         super::print(&format!("{:#}\n", inspect::json::json(&view)))?;
     } else {
         super::print(&text::text(&view, Style::stdout()))?;
@@ -47,18 +46,12 @@ pub fn show(snapshot: &Snapshot, json: bool, html: Option<&Path>, dump: Option<&
 }
 
 /// The snapshot that the flags ask for: of a machine that is booted for it, or out of a dump.
-pub fn snapshot(
-    workspace: &Workspace,
-    what: &What,
-    on: &On,
-    stop: &Stop,
-    more: &[String],
-) -> Outcome<Snapshot> {
+pub fn snapshot(workspace: &Workspace, wanted: &Wanted, stop: &Stop) -> Outcome<Snapshot> {
     if let Some(path) = &stop.from {
         return inspect::dump::decode(&read(path)?).map_err(|failure| failure.within(path.display()));
     }
     let flags = BootFlags::SEMIHOSTING | BootFlags::PAUSE;
-    let wish = Wish { image: stop.image.as_ref(), more, flags, ..Wish::new(what, on) };
+    let wish = Wish { image: stop.image.as_ref(), flags, ..Wish::new(wanted) };
     let mut ready = Ready::new(workspace, &wish)?;
     ready.check_version()?;
     let (_, image) = image_bytes(&ready.staged.image);

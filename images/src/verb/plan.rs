@@ -31,14 +31,14 @@ pub fn plan(workspace: &Workspace, flags: &Plan) -> Outcome<u8> {
         Ok(_) => None,
     };
     let Some((code, failure)) = refusal else {
-        let status = show(&planned?, flags.json, flags.html.as_deref(), flags.dump.as_deref())?;
-        if !flags.json && flags.what.seed.is_none() && (flags.slide.is_none() || flags.direct_map.is_none()) {
+        let status = show(&planned?, &flags.show)?;
+        if !flags.show.json && flags.wanted.what.seed.is_none() && (flags.slide.is_none() || flags.direct_map.is_none()) {
             super::print(&format!("\n{}\n", Style::stdout().dim(RANDOM)))?;
         }
         return Ok(status);
     };
     // What the boot would refuse is what was asked for, and an answer.
-    if flags.json {
+    if flags.show.json {
         let refusal = serde_json::json!({ "code": format!("E{code:04}"), "words": failure.words() });
         super::print(&format!("{:#}\n", serde_json::json!({ "refusal": refusal })))?;
     } else {
@@ -50,7 +50,7 @@ pub fn plan(workspace: &Workspace, flags: &Plan) -> Outcome<u8> {
 fn foresee(workspace: &Workspace, flags: &Plan) -> Outcome<Snapshot> {
     let given = flags.tree.as_deref().map(read).transpose()?;
     let tree_stays = given.is_some();
-    let wish = Wish { more: &flags.qemu, tree_stays, ..Wish::new(&flags.what, &flags.on) };
+    let wish = Wish { tree_stays, ..Wish::new(&flags.wanted) };
     let program = version::program();
     let staged = Staged::new(workspace, &program, &wish)?;
     let recipe = &staged.recipe;

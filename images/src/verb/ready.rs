@@ -7,7 +7,7 @@ use shared_abi::crc32c::crc32c;
 use shared_abi::image::header::HEADER_PAGE;
 use shared_abi::image::{BootFlags, Header};
 
-use crate::cli::{On, What};
+use crate::cli::Wanted;
 use crate::elf_form;
 use crate::failure::{Failure, Outcome, read, write_atomically};
 use crate::machine::WayIn;
@@ -49,18 +49,14 @@ pub struct Ready {
 /// What a verb wants.
 #[derive(Clone, Copy)]
 pub struct Wish<'a> {
-    /// What to boot.
-    pub what: &'a What,
-    /// On what.
-    pub on: &'a On,
+    /// What to boot, and on what.
+    pub wanted: &'a Wanted,
     /// An image to boot as it is.
     pub image: Option<&'a PathBuf>,
     /// Whether a person's terminal is on standard input.
     pub interactive: bool,
     /// The port that a debugger will connect to.
     pub port: Option<u16>,
-    /// The user's own arguments for QEMU.
-    pub more: &'a [String],
     /// What the boot may and must do.
     pub flags: BootFlags,
     /// Whether the tree is handed over as it is, so that nobody adds a command line to it.
@@ -68,15 +64,13 @@ pub struct Wish<'a> {
 }
 
 impl<'a> Wish<'a> {
-    /// To boot this on that, unattended; semihosting tells the verdict.
-    pub fn new(what: &'a What, on: &'a On) -> Self {
+    /// To boot it unattended; semihosting tells the verdict.
+    pub fn new(wanted: &'a Wanted) -> Self {
         Self {
-            what,
-            on,
+            wanted,
             image: None,
             interactive: false,
             port: None,
-            more: &[],
             flags: BootFlags::SEMIHOSTING,
             tree_stays: false,
         }
@@ -88,10 +82,10 @@ impl Staged {
     pub fn new(workspace: &Workspace, program: &str, wish: &Wish<'_>) -> Outcome<Self> {
         let mut recipe = match wish.image {
             Some(image) => Recipe::of(KernelSource::Elf(image.clone())),
-            None => wish.what.resolve(workspace)?,
+            None => wish.wanted.what.resolve(workspace)?,
         };
-        wish.on.apply(&mut recipe)?;
-        let way_in = wish.on.way_in(&recipe)?;
+        wish.wanted.on.apply(&mut recipe)?;
+        let way_in = wish.wanted.on.way_in(&recipe)?;
         let append = hand_over(wish, way_in, &mut recipe);
         let scratch = Scratch::new()?;
         let supply = match wish.tree_stays {
@@ -109,7 +103,7 @@ impl Staged {
             append,
             supply,
             interactive: wish.interactive,
-            more: wish.more.to_vec(),
+            more: wish.wanted.qemu.clone(),
         };
         let (image, loader) = match wish.image {
             Some(path) => {
@@ -188,7 +182,7 @@ fn paused(mut file: Vec<u8>) -> Outcome<Vec<u8>> {
 
 /// A command line for the machine to hand over; packed instead where the machine cannot.
 fn hand_over(wish: &Wish<'_>, way_in: WayIn, recipe: &mut Recipe) -> Option<String> {
-    let line = wish.on.append.as_deref()?;
+    let line = wish.wanted.on.append.as_deref()?;
     if wish.tree_stays || matches!(way_in, WayIn::Device { .. }) {
         let packed = recipe.command_line.take().map(|packed| packed + " ").unwrap_or_default();
         recipe.command_line = Some(packed + line);

@@ -29,8 +29,7 @@ pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
         interactive,
         port: flags.gdb,
         flags: if watched { BootFlags::SEMIHOSTING | BootFlags::PAUSE } else { BootFlags::SEMIHOSTING },
-        more: &flags.qemu,
-        ..Wish::new(&flags.what, &flags.on)
+        ..Wish::new(&flags.wanted)
     };
     let mut ready = Ready::new(workspace, &wish)?;
     ready.check_version()?;
