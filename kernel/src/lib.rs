@@ -18,6 +18,6 @@ pub mod frames;
 pub mod heap;
 pub mod lock;
 #[cfg(target_os = "none")]
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "all effects on the machine are there")]
 pub mod machine;
 mod random;

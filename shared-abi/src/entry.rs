@@ -47,7 +47,7 @@ macro_rules! entry {
     };
     ($kmain:path, $note:expr) => {
         const _: () = {
-            #[allow(unused_imports)]
+            #[allow(unused_imports, reason = "a note of the kernel's own may name none of them")]
             use $crate::note::*;
 
             /// The type that the entry must have.

@@ -11,7 +11,7 @@
 //! refused            101            101   after the console line `error EXXXX: …`
 //! loader fault       102            102
 //! kernel fault       103            103
-//! (power-off)          0              1   without a verdict
+//! (power-off)          0              1   unless the console said a verdict, which then counts
 //! ```
 //!
 //! A machine without semihosting and without PSCI can only be parked: x0 is then the error's number, 802 for E0802,

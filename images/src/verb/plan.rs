@@ -32,7 +32,10 @@ pub fn plan(workspace: &Workspace, flags: &Plan) -> Outcome<u8> {
     };
     let Some((code, failure)) = refusal else {
         let status = show(&planned?, &flags.show)?;
-        if !flags.show.json && flags.wanted.what.seed.is_none() && (flags.slide.is_none() || flags.direct_map.is_none()) {
+        if !flags.show.json
+            && flags.wanted.what.seed.is_none()
+            && (flags.slide.is_none() || flags.direct_map.is_none())
+        {
             super::print(&format!("\n{}\n", Style::stdout().dim(RANDOM)))?;
         }
         return Ok(status);

@@ -85,6 +85,11 @@ struct Report {
 }
 
 impl Report {
+    /// What the machine itself has told.
+    fn ended(ending: Ending) -> Self {
+        Self { status: ending.run_status(), ending: Some(ending), words: None }
+    }
+
     fn of(ended: &Ended, timeout: u32) -> Self {
         let said = |status, words: String| Self { status, ending: None, words: Some(words) };
         match ended.how {
@@ -105,17 +110,17 @@ impl Report {
             },
             How::Interrupted(_) => said(STATUS_INTERRUPTED, "interrupted: the machine was ended".into()),
             How::Killed(signal) => said(STATUS_HOST_ERROR, format!("QEMU was killed by signal {signal}")),
-            // Without semihosting a refusal ends by a power-off, which carries no status.
-            How::Exited(0) if ended.console.error().is_some() => {
-                let ending = Ending::Refused;
-                Self { status: ending.run_status(), ending: Some(ending), words: None }
-            }
-            How::Exited(0) => said(
-                Ending::Bad.run_status(),
-                "the machine powered off without a verdict: that is not success".into(),
-            ),
+            // Without semihosting a machine ends by a power-off, which carries no status: what was said last counts.
+            How::Exited(0) => match (ended.console.error(), ended.console.verdict()) {
+                (Some(_), _) => Self::ended(Ending::Refused),
+                (None, Some(verdict)) => Self::ended(verdict.ending()),
+                (None, None) => said(
+                    Ending::Bad.run_status(),
+                    "the machine powered off without a verdict: that is not success".into(),
+                ),
+            },
             How::Exited(status) => match Ending::from_exit_subcode(status as u64) {
-                Some(ending) => Self { status: ending.run_status(), ending: Some(ending), words: None },
+                Some(ending) => Self::ended(ending),
                 None => said(
                     STATUS_HOST_ERROR,
                     format!("QEMU failed with status {status}; its own words are above"),
@@ -229,6 +234,16 @@ mod tests {
     fn a_refusal_that_can_only_power_off_is_one() {
         let refused = ended(How::Exited(0), "error E0203: segment 2\n");
         assert_eq!(Report::of(&refused, 60).status, 101);
+    }
+
+    #[test]
+    fn a_verdict_before_a_power_off_is_one() {
+        for (line, status) in [("verdict: good\n", 0), ("verdict: bad 7\n", 1), ("all is good\n", 1)] {
+            let powered_off = ended(How::Exited(0), line);
+            let report = Report::of(&powered_off, 60);
+            assert_eq!(report.status, status, "{line}");
+            assert_eq!(report.lines(false, &powered_off).is_empty(), status == 0, "{line}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Every machine of the table and every way in: the same loader boots there, and the kernel is told the truth.
 
-use images::cli::{On, What};
+use images::cli::{On, Wanted, What};
 use images::machine::{MACHINES, Machine};
 use images::qemu::supply::Supply;
 use images::verb::ready::{Ready, Wish};
@@ -131,7 +131,8 @@ fn same_loader() -> Result<(), Failed> {
     for machine in MACHINES.iter().filter(|machine| Supply::is_there(machine)) {
         let what = What { kernel: Some("hello".into()), ..What::default() };
         let on = On { machine: Some(machine.name.into()), ..On::default() };
-        let wish = Wish::new(&what, &on);
+        let wanted = Wanted { what, on, ..Wanted::default() };
+        let wish = Wish::new(&wanted);
         let image = Ready::new(&Workspace::here(), &wish)?.staged.image;
         let header = Header::decode(&image, shared_abi::crc32c::crc32c)?;
         let loader = image.get(HEADER_PAGE..HEADER_PAGE + header.loader_length as usize);

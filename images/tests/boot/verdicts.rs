@@ -1,7 +1,7 @@
 //! Every way in which a machine ends has its own status, and only a good verdict is success.
 
 use crate::Behaviour;
-use crate::handoff::{boot, handoff};
+use crate::handoff::{Scratch, boot, handoff};
 
 pub fn all() -> Vec<Behaviour> {
     vec![
@@ -18,6 +18,18 @@ pub fn all() -> Vec<Behaviour> {
         Behaviour::new("a_power_off_without_a_verdict_is_no_success", || {
             let ended = boot("verdict", &["--append", "power-off"])?.expect_status(1)?;
             ended.expect_words("without a verdict").map(drop)
+        }),
+        Behaviour::new("an_image_without_semihosting_ends_by_the_verdict_that_it_says", || {
+            for (word, status) in [("good", 0), ("bad", 1)] {
+                let image = Scratch::new(&format!("said-{word}.img"), &[])?;
+                handoff(&["build", "--kernel", "verdict", "--append", word, "-o", image.path()])?
+                    .expect_status(0)?;
+                handoff(&["run", "--image", image.path()])?.expect_status(status)?;
+                for ending in [".loader.elf", ".kernel.elf", ".gdb"] {
+                    std::fs::remove_file(image.path().to_owned() + ending)?;
+                }
+            }
+            Ok(())
         }),
         Behaviour::new("a_kernel_that_never_ends_is_ended", || {
             let ended = handoff(&["run", "--kernel", "verdict", "--append", "spin", "--timeout", "3"])?;
