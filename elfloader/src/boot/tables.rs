@@ -30,7 +30,7 @@ pub fn build(
     let tree = PageTable::ttbr1(store.root());
     // The console is mapped already, at the same place.
     for mapping in placed.mappings(map.regions()).filter(|mapping| mapping.purpose != Purpose::Console) {
-        tree.map(&mut store, mapping.virt, mapping.phys, mapping.attributes, mapping.largest)?;
+        tree.build(&mut store, mapping.virt, mapping.phys, mapping.attributes, mapping.largest)?;
         name_mapping(&mapping);
     }
     name_region("guard below the boot stack", layout::stack_guard(placed.plan().stack().start().get()));

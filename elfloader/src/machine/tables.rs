@@ -163,7 +163,7 @@ fn map(
     attributes: Attributes,
 ) -> Result<(), TableError> {
     // Registers are at most a few pages at no particular place, so that no size has to be ruled out.
-    tree.map(tables, virt, phys, attributes, PageSize::Size1G)?;
+    tree.build(tables, virt, phys, attributes, PageSize::Size1G)?;
     barrier::dsb(barrier::ISHST);
     barrier::isb(barrier::SY);
     Ok(())

@@ -145,12 +145,12 @@ pub fn build_and_audit(placed: &PlacedPlan<'_>, map: &MemoryMap<'_>) -> u64 {
     let loader = loader_parts();
     for part in &loader {
         let attributes = Attributes::kernel(part.rights.unwrap());
-        tree.map(&mut store, part.virt, part.phys, attributes, PageSize::Size4K).unwrap();
+        tree.build(&mut store, part.virt, part.phys, attributes, PageSize::Size4K).unwrap();
     }
     assert_eq!(store.used, OWN_TABLES);
     let low_root = store.allocate();
     for mapping in placed.mappings(map.regions()) {
-        tree.map(&mut store, mapping.virt, mapping.phys, mapping.attributes, mapping.largest)
+        tree.build(&mut store, mapping.virt, mapping.phys, mapping.attributes, mapping.largest)
             .unwrap_or_else(|error| panic!("{mapping}: {error}"));
     }
     let parts = parts(placed, loader);

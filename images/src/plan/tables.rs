@@ -64,11 +64,11 @@ pub fn build(
         let window = HANDOFF_WINDOW.start().get();
         let virt = VirtRange::from_bounds(window + start, window + end).unwrap_or(VirtRange::EMPTY);
         let phys = image.range.start().checked_add(start).unwrap_or_default();
-        tree.map(&mut store, virt, phys, Attributes::kernel(rights), PageSize::Size4K)?;
+        tree.build(&mut store, virt, phys, Attributes::kernel(rights), PageSize::Size4K)?;
     }
     let low_root = store.allocate().ok_or(missing)?;
     for mapping in placed.mappings(regions) {
-        tree.map(&mut store, mapping.virt, mapping.phys, mapping.attributes, mapping.largest)?;
+        tree.build(&mut store, mapping.virt, mapping.phys, mapping.attributes, mapping.largest)?;
     }
     let used = store.arena.used();
     let memory =

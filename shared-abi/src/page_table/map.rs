@@ -6,7 +6,7 @@
 //! Only then is anything written, and nothing can fail any more. Invalid entries become valid: no TLB has them.
 
 use super::chain::Chain;
-use super::table::{ENTRIES, TableStore};
+use super::table::{ENTRIES, Table, TableStore};
 use super::{PageTable, TableError, entry_shift, leaf_size};
 use crate::addr::{Frame, PageSize, PhysAddr, VirtAddr, VirtRange};
 use crate::vmsa::{Attributes, Descriptor};
@@ -24,6 +24,16 @@ impl Chunk {
     /// The index of the entry that translates it in a table at `level`.
     const fn index(&self, level: u8) -> usize {
         (self.virt >> entry_shift(level)) as usize % ENTRIES
+    }
+
+    /// Sees that none of its entries is taken.
+    #[inline]
+    fn check_free(&self, table: &Table) -> Result<(), TableError> {
+        let first = self.index(self.level);
+        match table.first_valid(first, self.count) {
+            None => Ok(()),
+            Some(taken) => Err(TableError::Overlap { at: self.at(taken - first), found: table.load(taken) }),
+        }
     }
 
     /// Address of its `nth` leaf, for an error.
@@ -100,19 +110,56 @@ impl PageTable {
         attributes: Attributes,
         largest: PageSize,
     ) -> Result<(), TableError> {
+        let chunks = self.chunks(range, phys, largest)?;
+        let needed = self.survey(store, chunks.clone())?;
+        let mut spare = Chain::reserve(store, needed)?;
+        let leaf = |size| Descriptor::leaf_attributes(size, attributes);
+        self.fill::<S, false>(store, chunks, leaf, |store| spare.pop(store).map(|(frame, _)| frame))?;
+        debug_assert!(spare.is_empty(), "the survey counts exactly");
+        Ok(())
+    }
+
+    /// Maps like [`Self::map`], but in one walk and not all or nothing: for a tree under construction, which nobody
+    /// uses if it cannot be finished.
+    ///
+    /// # Errors
+    /// [`TableError`]; what precedes the place of the error is then mapped, and the tables taken stay in the tree.
+    pub fn build<S: TableStore + ?Sized>(
+        self,
+        store: &mut S,
+        range: VirtRange,
+        phys: PhysAddr,
+        attributes: Attributes,
+        largest: PageSize,
+    ) -> Result<(), TableError> {
+        let chunks = self.chunks(range, phys, largest)?;
+        let leaf = |size| Descriptor::leaf_attributes(size, attributes);
+        self.fill::<S, true>(store, chunks, leaf, S::allocate)
+    }
+
+    fn chunks(self, range: VirtRange, phys: PhysAddr, largest: PageSize) -> Result<Chunks, TableError> {
         self.check_range(range)?;
         let end = phys.get().checked_add(range.len());
         if !phys.is_aligned(PageSize::Size4K) || end.is_none_or(|end| end > PhysAddr::LIMIT) {
             return Err(TableError::PhysicalRange { phys, length: range.len() });
         }
-        let chunks = Chunks::new(range, phys, largest);
-        let needed = self.survey(store, chunks.clone())?;
-        let mut spare = Chain::reserve(store, needed)?;
+        Ok(Chunks::new(range, phys, largest))
+    }
+
+    /// Writes the chunks' leaves, with the tables that are missing above them. `CHECKED` sees that the entries are free
+    /// as it goes.
+    #[inline]
+    fn fill<S: TableStore + ?Sized, const CHECKED: bool>(
+        self,
+        store: &mut S,
+        chunks: Chunks,
+        leaf: impl Fn(PageSize) -> Descriptor,
+        mut new_table: impl FnMut(&mut S) -> Option<Frame>,
+    ) -> Result<(), TableError> {
         for chunk in chunks {
             let (mut frame, reached) = self.reach(store, &chunk)?;
             for level in reached..chunk.level {
-                let (next, _) =
-                    spare.pop(store).ok_or(TableError::OutOfTables { needed: 1, available: 0 })?;
+                let next = new_table(store).ok_or(TableError::OutOfTables { needed: 1, available: 0 })?;
                 let table = store.table(frame).ok_or(TableError::Unreachable { table: frame, level })?;
                 table.link(chunk.index(level), next);
                 frame = next;
@@ -120,10 +167,16 @@ impl PageTable {
             let (Some(table), Some(size)) = (store.table(frame), leaf_size(chunk.level)) else {
                 return Err(TableError::Unreachable { table: frame, level: chunk.level });
             };
-            let first = Descriptor::leaf_attributes(size, attributes).bits() | chunk.phys;
-            table.set_run(chunk.index(chunk.level), chunk.count, first, size.bytes());
+            if CHECKED && reached == chunk.level {
+                chunk.check_free(table)?;
+            }
+            table.set_run(
+                chunk.index(chunk.level),
+                chunk.count,
+                leaf(size).bits() | chunk.phys,
+                size.bytes(),
+            );
         }
-        debug_assert!(spare.is_empty(), "the survey counts exactly");
         Ok(())
     }
 
@@ -142,15 +195,8 @@ impl PageTable {
                 needed += usize::from(!counted);
             }
             if reached == chunk.level {
-                let first = chunk.index(reached);
-                let table =
-                    store.table(frame).ok_or(TableError::Unreachable { table: frame, level: reached })?;
-                if let Some(taken) = table.first_valid(first, chunk.count) {
-                    return Err(TableError::Overlap {
-                        at: chunk.at(taken - first),
-                        found: table.load(taken),
-                    });
-                }
+                let unreachable = TableError::Unreachable { table: frame, level: reached };
+                chunk.check_free(store.table(frame).ok_or(unreachable)?)?;
             }
             previous = Some(chunk);
         }

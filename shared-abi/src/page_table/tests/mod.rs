@@ -186,6 +186,32 @@ fn an_overlap_names_the_first_page_that_is_taken_and_changes_nothing() {
 }
 
 #[test]
+fn building_refuses_what_is_taken_and_keeps_what_precedes_it() {
+    let tables = tables(8);
+    let (mut store, tree) = pool(&tables);
+    tree.build(&mut store, range(HIGH + 0x5000, KIB4), phys(0x5000), TEXT, PageSize::Size4K).unwrap();
+    let error = tree.build(&mut store, range(HIGH, 0x8000), phys(0), DATA, PageSize::Size4K).unwrap_err();
+    let found = Descriptor::leaf(phys(0x5000), PageSize::Size4K, TEXT).unwrap();
+    assert_eq!(error, TableError::Overlap { at: virt(HIGH + 0x5000), found });
+    assert_eq!(tree.leaves(&store).map(|run| run.length).sum::<u64>(), KIB4);
+    assert!(tree.build(&mut store, range(HIGH, 3 * MIB2), phys(0), DATA, PageSize::Size2M).is_err());
+    tree.build(&mut store, range(HIGH + MIB2, MIB2), phys(0), DATA, PageSize::Size2M).unwrap();
+    let inside = range(HIGH + MIB2 + KIB4, KIB4);
+    assert!(tree.build(&mut store, inside, phys(0), DATA, PageSize::Size4K).is_err());
+}
+
+#[test]
+fn building_without_a_table_left_keeps_what_precedes_it() {
+    // The root and one table of each level; the second page needs another one.
+    let tables = tables(4);
+    let (mut store, tree) = pool(&tables);
+    let both = range(HIGH + MIB2 - KIB4, 2 * KIB4);
+    let error = tree.build(&mut store, both, phys(0), DATA, PageSize::Size4K).unwrap_err();
+    assert_eq!(error, TableError::OutOfTables { needed: 1, available: 0 });
+    assert_eq!(tree.leaves(&store).map(|run| run.length).sum::<u64>(), KIB4);
+}
+
+#[test]
 fn running_out_of_tables_gives_all_of_them_back() {
     for count in 1..8 {
         let tables = tables(count);

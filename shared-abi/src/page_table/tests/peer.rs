@@ -60,8 +60,9 @@ proptest! {
     fn descriptors_are_those_of_aarch64_paging(
         places in proptest::collection::vec((0u64..700, 0u64..4, prop_oneof![Just(0), Just(KIB4), Just(MIB2)], 0u64..5, attributes()), 1..5),
     ) {
-        let tables = tables(64);
+        let (tables, built) = (tables(64), tables(64));
         let (mut store, tree) = pool(&tables);
+        let (mut built, built_tree) = pool(&built);
         let mut peer = RootTable::with_va_range(TargetAllocator::new(0), 0, El1And0, VaRange::Upper);
         // Each in gigabytes of its own, beginning anywhere in the first of them.
         for (slot, (pages, blocks, slip, gigabytes, attributes)) in (0..).zip(places) {
@@ -70,7 +71,9 @@ proptest! {
             let gigabytes = if slip == KIB4 { 0 } else { gigabytes / 3 };
             let length = pages * KIB4 + blocks * MIB2 + gigabytes * GIB + KIB4;
             let to = 64 * GIB + slot * 8 * GIB + (start % MIB2) + slip;
-            tree.map(&mut store, range(start, length), phys(to), attributes, PageSize::Size1G).unwrap();
+            let range = range(start, length);
+            tree.map(&mut store, range, phys(to), attributes, PageSize::Size1G).unwrap();
+            built_tree.build(&mut built, range, phys(to), attributes, PageSize::Size1G).unwrap();
             let region = MemoryRegion::new(start as usize, (start + length) as usize);
             let flags = peer_attributes(attributes);
             peer.map_range(&region, PhysicalAddress(to as usize), flags, Constraints::NO_CONTIGUOUS_HINT).unwrap();
@@ -85,6 +88,7 @@ proptest! {
             })
             .collect();
         prop_assert!(!ours.is_empty());
+        prop_assert_eq!(bits(&store), bits(&built));
         prop_assert_eq!(ours, theirs);
     }
 }
