@@ -111,6 +111,7 @@ main() {
     check "clippy, bare loader" bare_cargo clippy -p elfloader --lib --bins --example firmware -- -D warnings
     check "clippy, bare kernels" bare_cargo clippy -p kernel --lib --bins --examples -- -D warnings
     cargo_tests
+    check "what the boot costs" scripts/bench.sh check
     without_rustup
 
     echo "took $((SECONDS - started)) s"
