@@ -27,7 +27,7 @@ use crate::plan::{Origin, PlacedPlan};
 use crate::platform::{self, Machine};
 
 /// Most bytes of log that are handed over.
-pub const LOG_CAPACITY: usize = 4096;
+pub const LOG_CAPACITY: usize = 2048;
 
 /// How the image was entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

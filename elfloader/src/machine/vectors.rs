@@ -1,22 +1,10 @@
 //! The loader's exception vectors: they serve the loader, then the kernel until it installs its own.
 //!
 //! Every exception ends the machine, so the interrupted stack is neither needed nor trusted: each vector moves to
-//! the reporter's own stack. The registers that hold the first values on the way are the EL0 thread pointers,
-//! which nobody reads after a fault here.
+//! the reporter's own stack, a page below which nothing can be written. The registers that hold the first values on
+//! the way are the EL0 thread pointers, which nobody reads after a fault here.
 
 use core::arch::global_asm;
-use core::cell::UnsafeCell;
-
-/// Bytes of the reporter's stack.
-const FAULT_STACK: usize = 8192;
-
-#[repr(C, align(16))]
-struct Stack(UnsafeCell<[u8; FAULT_STACK]>);
-
-// SAFETY: only the vectors use it, on the one CPU whose vectors these are.
-unsafe impl Sync for Stack {}
-
-static STACK: Stack = Stack(UnsafeCell::new([0; FAULT_STACK]));
 
 /// The registers at an exception, as the vectors store them.
 #[derive(Debug)]
@@ -59,9 +47,7 @@ fault_vectors:
 
 save_frame:
     msr     tpidrro_el0, x1
-    adrp    x1, {stack}
-    add     x1, x1, :lo12:{stack}
-    add     x1, x1, #{stack_size}
+    adrp    x1, fault_stack_top
     sub     x1, x1, #{frame_size}
     str     x0, [x1, #{vector}]
     mrs     x0, tpidr_el0
@@ -100,8 +86,6 @@ save_frame:
     mov     x0, x1
     b       {report}
     "#,
-    stack = sym STACK,
-    stack_size = const FAULT_STACK,
     frame_size = const size_of::<Frame>(),
     vector = const core::mem::offset_of!(Frame, vector),
     stack_pointer = const core::mem::offset_of!(Frame, stack_pointer),

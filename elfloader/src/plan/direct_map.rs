@@ -4,82 +4,62 @@
 //! the cost, does not grow with the number of regions or the amount of RAM, but with the holes and with the
 //! read-only runs in it.
 
+use core::ops::Range;
+
 use shared_abi::addr::{PageSize, PhysAddr, PhysRange, VirtRange};
 use shared_abi::rights::Rights;
 use shared_abi::vmsa::Attributes;
 
-use super::extent::{MAX_EXTENTS, Origin};
-use super::{Mapping, Purpose, Room};
+use super::extent::Extent;
+use super::{Mapping, Purpose};
 use crate::memory_map::Region;
 
-/// Most read-only runs: every extent's, and the resident loader's.
-pub(super) const MAX_READ_ONLY: usize = MAX_EXTENTS + 1;
-
-/// A physical run that is read-only in the direct map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ReadOnlyRun {
-    start: u64,
-    end: u64,
-    /// Whether it is given back later: then it is mapped by pages, so that no live block has to be split.
-    returns: bool,
+/// What is read-only in the direct map: the resident loader, and the kernel's pages that are not writable. There are
+/// few, so their order is found anew for each piece rather than kept in a list.
+pub(super) struct ReadOnly<'m> {
+    pub extents: &'m [Extent],
+    /// Where the kernel's file lies.
+    pub kernel: PhysAddr,
+    /// Where the arena lies; without it what is in the arena does not count.
+    pub arena: Option<PhysAddr>,
+    /// Given back later, and therefore mapped by pages: no live block has to be split.
+    pub resident: PhysRange,
 }
 
-impl Room {
-    /// Notes the resident loader's pages.
-    pub(super) fn add_resident(&mut self, resident: PhysRange) {
-        let pages = resident.aligned_outward(PageSize::Size4K);
-        self.add_read_only(pages.start(), pages.len(), true);
+impl ReadOnly<'_> {
+    /// The kernel's, in no order. Two extents may show the same file pages, so they may overlap.
+    fn kernel(&self) -> impl Iterator<Item = Range<u64>> {
+        let read_only = self.extents.iter().filter(|extent| !extent.rights().is_writable());
+        read_only.filter_map(|extent| {
+            let arena = if extent.arena_offset().is_none() { Some(PhysAddr::default()) } else { self.arena };
+            let start = extent.phys(self.kernel, arena?).get();
+            Some(start..start + extent.virt().len())
+        })
     }
 
-    /// Notes the kernel's pages in place in the file at `kernel` that are not writable.
-    pub(super) fn add_in_place(&mut self, kernel: PhysAddr) {
-        self.add_extents(|origin| match origin {
-            Origin::InPlace(offset) => kernel.checked_add(offset),
-            _ => None,
-        });
-    }
-
-    /// Notes the kernel's pages in the arena at `base` that are not writable.
-    pub(super) fn add_arena(&mut self, base: PhysAddr) {
-        self.add_extents(|origin| match origin {
-            Origin::Copied(offset) | Origin::Zeroed(offset) => base.checked_add(offset),
-            Origin::InPlace(_) => None,
-        });
-    }
-
-    fn add_extents(&mut self, place: impl Fn(Origin) -> Option<PhysAddr>) {
-        for index in 0..self.extents.len() {
-            let Some(extent) = self.extents.get(index).copied() else { break };
-            if let Some(start) = place(extent.origin()).filter(|_| !extent.rights().is_writable()) {
-                self.add_read_only(start, extent.virt().len(), false);
+    /// The read-only run at `start`: where it ends (there, if nothing is read-only there), the largest block for it,
+    /// and how far nothing else is read-only.
+    fn run_at(&self, start: u64) -> (u64, PageSize, u64) {
+        let resident = self.resident.aligned_outward(PageSize::Size4K);
+        let resident = resident.start().get()..resident.end();
+        if resident.contains(&start) {
+            return (resident.end, PageSize::Size4K, resident.end);
+        }
+        let mut end = start;
+        loop {
+            let mut next = if end < resident.start { resident.start } else { u64::MAX };
+            for run in self.kernel() {
+                if run.start > end {
+                    next = next.min(run.start);
+                } else {
+                    end = end.max(run.end);
+                }
+            }
+            // Else the run goes on with one that was passed over.
+            if next > end {
+                return (end, PageSize::Size1G, next);
             }
         }
-    }
-
-    /// Keeps the list sorted and merged. Two extents may show the same file pages, so runs may overlap.
-    fn add_read_only(&mut self, start: PhysAddr, length: u64, returns: bool) {
-        if length == 0 {
-            return;
-        }
-        let mut run = ReadOnlyRun { start: start.get(), end: start.get() + length, returns };
-        let list = &mut self.read_only;
-        let mut at = list.iter().rposition(|other| other.start <= run.start).map_or(0, |before| before + 1);
-        if let Some(before) = at.checked_sub(1).and_then(|index| list.get(index).copied())
-            && before.returns == returns
-            && before.end >= run.start
-        {
-            run = ReadOnlyRun { start: before.start, end: run.end.max(before.end), returns };
-            at -= 1;
-            list.remove(at);
-        }
-        while let Some(next) =
-            list.get(at).copied().filter(|next| next.returns == returns && next.start <= run.end)
-        {
-            run.end = run.end.max(next.end);
-            list.remove(at);
-        }
-        // There is room for a run for each extent and one more.
-        let _ = list.try_insert(at, run);
     }
 }
 
@@ -91,18 +71,21 @@ pub(super) struct DirectMapPieces<'m> {
     /// What is left of the current run of mapped RAM.
     start: u64,
     end: u64,
-    read_only: core::slice::Iter<'m, ReadOnlyRun>,
+    read_only: ReadOnly<'m>,
+    /// How far nothing is read-only, as far as that is known.
+    writable_end: u64,
     offset: u64,
 }
 
 impl<'m> DirectMapPieces<'m> {
-    pub(super) fn new(regions: &'m [Region<'m>], room: &'m Room, offset: u64) -> Self {
+    pub(super) fn new(regions: &'m [Region<'m>], read_only: ReadOnly<'m>, offset: u64) -> Self {
         let mut pieces = Self {
             regions: regions.iter(),
             next: None,
             start: 0,
             end: 0,
-            read_only: room.read_only.iter(),
+            read_only,
+            writable_end: 0,
             offset,
         };
         pieces.next = pieces.next_mapped();
@@ -118,6 +101,7 @@ impl<'m> DirectMapPieces<'m> {
     fn next_run(&mut self) -> Option<()> {
         let first = self.next?;
         (self.start, self.end) = (first.start().get(), first.end());
+        self.writable_end = 0;
         self.next = self.next_mapped();
         while let Some(range) = self.next.filter(|range| range.start().get() == self.end) {
             self.end = range.end();
@@ -135,21 +119,15 @@ impl Iterator for DirectMapPieces<'_> {
             self.next_run()?;
         }
         let start = self.start;
-        // Runs that end before here are done with.
-        while let Some(run) = self.read_only.as_slice().first() {
-            if run.end > start {
-                break;
-            }
-            self.read_only.next();
+        let (mut read_only_end, mut largest) = (start, PageSize::Size1G);
+        if start >= self.writable_end {
+            (read_only_end, largest, self.writable_end) = self.read_only.run_at(start);
         }
-        let (end, rights, largest) = match self.read_only.as_slice().first() {
-            Some(run) if run.start <= start => {
-                let largest = if run.returns { PageSize::Size4K } else { PageSize::Size1G };
-                (run.end.min(self.end), Rights::ReadOnly, largest)
-            }
-            Some(run) => (run.start.min(self.end), Rights::ReadWrite, PageSize::Size1G),
-            None => (self.end, Rights::ReadWrite, PageSize::Size1G),
+        let (end, rights) = match read_only_end > start {
+            true => (read_only_end, Rights::ReadOnly),
+            false => (self.writable_end, Rights::ReadWrite),
         };
+        let end = end.min(self.end);
         self.start = end;
         Some(Mapping {
             virt: VirtRange::from_bounds(start.wrapping_add(self.offset), end.wrapping_add(self.offset))?,

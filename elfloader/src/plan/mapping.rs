@@ -13,7 +13,7 @@ use shared_abi::contract::HANDOFF_WINDOW;
 use shared_abi::rights::Rights;
 use shared_abi::vmsa::Attributes;
 
-use super::direct_map::DirectMapPieces;
+use super::direct_map::{DirectMapPieces, ReadOnly};
 use super::{Extent, LoadPlan, offset_from};
 use crate::memory_map::Region;
 
@@ -69,6 +69,9 @@ impl LoadPlan<'_> {
         regions: &'m [Region<'m>],
     ) -> impl Iterator<Item = Mapping> + 'm {
         let arena = base.unwrap_or_default();
+        let site = self.site();
+        let read_only =
+            ReadOnly { extents: self.extents(), kernel: site.kernel, arena: base, resident: site.resident };
         let below = self.placement().image.start().get() < HANDOFF_WINDOW.start().get();
         let extents = self.extents();
         let none: &[Extent] = &[];
@@ -78,11 +81,10 @@ impl LoadPlan<'_> {
             None if self.arena().alignment() >= PageSize::Size2M.bytes() => PageSize::Size2M,
             None => PageSize::Size4K,
         };
-        let kernel =
-            move |extents| KernelPieces { extents, kernel: self.site().kernel, arena, arena_largest };
+        let kernel = move |extents| KernelPieces { extents, kernel: site.kernel, arena, arena_largest };
         kernel(first).chain(self.window_mappings(arena)).chain(kernel(second)).chain(DirectMapPieces::new(
             regions,
-            self.room,
+            read_only,
             self.placement().direct_map_offset,
         ))
     }

@@ -44,7 +44,6 @@ use crate::kernel_elf::KernelElf;
 use crate::layout;
 use crate::memory_map::Region;
 use crate::relocation::{self, Change};
-use direct_map::{MAX_READ_ONLY, ReadOnlyRun};
 
 /// Where things lie that are there already, and how large the things are that the plan makes room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,18 +60,17 @@ pub struct Site {
     pub console: Option<PhysRange>,
 }
 
-/// Room for a plan's lists. The caller gives it, so that a plan itself is small to hand about and making room
+/// Room for a plan's extents. The caller gives it, so that a plan itself is small to hand about and making room
 /// costs nothing.
 #[derive(Default)]
 pub struct Room {
     extents: ArrayVec<Extent, MAX_EXTENTS>,
-    read_only: ArrayVec<ReadOnlyRun, MAX_READ_ONLY>,
 }
 
 impl Room {
     /// Empty room.
     pub const fn new() -> Self {
-        Self { extents: ArrayVec::new_const(), read_only: ArrayVec::new_const() }
+        Self { extents: ArrayVec::new_const() }
     }
 }
 
@@ -95,7 +93,7 @@ pub struct LoadPlan<'a> {
     site: Site,
     console: Option<VirtRange>,
     stack: VirtRange,
-    room: &'a mut Room,
+    extents: &'a [Extent],
     arena: Arena,
 }
 
@@ -135,15 +133,13 @@ impl<'a> LoadPlan<'a> {
         if offset.checked_add(ram_end).is_none_or(|end| end > DIRECT_MAP_WINDOW.end()) {
             return Err(PlanError::DirectMap { offset, end: ram_end });
         }
-        room.extents.clear();
-        room.read_only.clear();
+        let extents = &mut room.extents;
+        extents.clear();
         let copy_all = elf.note().contiguous().is_some();
-        extent::Builder { elf, slide: placement.slide, copy_all, extents: &mut room.extents }.build()?;
-        relocation::check(elf, placement.slide, &room.extents).map_err(PlanError::Relocation)?;
-        let arena = Arena::lay_out(elf, &placement, &site, &mut room.extents)?;
-        let mut plan = Self { elf, placement, site, console, stack, room, arena };
-        plan.room.add_resident(plan.site.resident);
-        plan.room.add_in_place(plan.site.kernel);
+        extent::Builder { elf, slide: placement.slide, copy_all, extents }.build()?;
+        relocation::check(elf, placement.slide, extents).map_err(PlanError::Relocation)?;
+        let arena = Arena::lay_out(elf, &placement, &site, extents)?;
+        let mut plan = Self { elf, placement, site, console, stack, extents, arena };
         let tables = TableCount::of(plan.mappings(None, regions));
         plan.arena.make_room_for_tables(tables)?;
         Ok(plan)
@@ -170,8 +166,8 @@ impl<'a> LoadPlan<'a> {
     }
 
     /// The kernel's page runs in ascending order.
-    pub fn extents(&self) -> &[Extent] {
-        &self.room.extents
+    pub const fn extents(&self) -> &'a [Extent] {
+        self.extents
     }
 
     /// The entry point as the kernel is entered. `None` never: the entry lies in the image.
@@ -201,7 +197,7 @@ impl<'a> LoadPlan<'a> {
     /// Pages by where they come from.
     pub fn pages(&self) -> PageCounts {
         let mut counts = PageCounts::default();
-        for extent in &self.room.extents {
+        for extent in self.extents {
             match extent.origin {
                 Origin::InPlace(_) => counts.in_place += extent.pages(),
                 Origin::Copied(_) => counts.copied += extent.pages(),
@@ -220,7 +216,6 @@ impl<'a> LoadPlan<'a> {
         if arena.len() < length || arena.start().get() & (alignment - 1) != 0 {
             return Err(PlanError::Arena { found: arena, length, alignment });
         }
-        self.room.add_arena(arena.start());
         Ok(PlacedPlan { plan: self, base: arena.start() })
     }
 }
@@ -258,7 +253,7 @@ impl<'a> PlacedPlan<'a> {
             range.contains(virt).then(|| offset_from(phys, virt.get() - range.start().get()))
         };
         let plan = &self.plan;
-        let extents = plan.room.extents.iter();
+        let extents = plan.extents.iter();
         extents
             .map(|extent| (extent.virt, self.phys(extent)))
             .chain([
@@ -271,7 +266,7 @@ impl<'a> PlacedPlan<'a> {
     /// Walks all relocations: for each word its physical address and what to do, after [`Self::fill`]. Words
     /// need not be aligned, but do not leave a run of consecutive physical pages.
     pub fn relocate(&self, mut change: impl FnMut(PhysAddr, Change)) {
-        let extents = &self.plan.room.extents;
+        let extents = self.plan.extents;
         let slide = self.plan.placement.slide;
         // Making the plan has checked them all.
         let checked = relocation::for_each(self.plan.elf, slide, extents, |index, offset, what| {
@@ -311,7 +306,7 @@ impl<'a> PlacedPlan<'a> {
 
     /// What each part of the arena is used for, in no order, none empty. What is left out is free.
     pub fn uses(&self) -> impl Iterator<Item = (PhysRange, Use)> {
-        self.plan.arena.uses(self.base, &self.plan.room.extents)
+        self.plan.arena.uses(self.base, self.plan.extents)
     }
 }
 
