@@ -35,8 +35,23 @@ pub(super) struct Blocks<'d> {
 /// # Errors
 /// [`TreeError::Magic`], [`TreeError::Version`], [`TreeError::TotalSize`].
 pub fn probe_header(header: &[u8; HEADER]) -> Result<usize, TreeError<'static>> {
-    let fields = fields(header);
-    let [magic, total, _, _, _, version, compatible_with, ..] = fields;
+    check(&fields(header))
+}
+
+/// The header's ten words.
+#[inline(never)]
+fn fields(header: &[u8; HEADER]) -> [u32; 10] {
+    let (words, _) = header.as_chunks::<4>();
+    let mut fields = [0; 10];
+    for (field, word) in fields.iter_mut().zip(words) {
+        *field = u32::from_be_bytes(*word);
+    }
+    fields
+}
+
+/// The total size that the fields state, if they are those of a tree.
+fn check(fields: &[u32; 10]) -> Result<usize, TreeError<'static>> {
+    let [magic, total, _, _, _, version, compatible_with, ..] = *fields;
     if magic != MAGIC {
         return Err(TreeError::Magic { found: magic });
     }
@@ -49,24 +64,15 @@ pub fn probe_header(header: &[u8; HEADER]) -> Result<usize, TreeError<'static>> 
     }
 }
 
-/// The header's ten words.
-fn fields(header: &[u8; HEADER]) -> [u32; 10] {
-    let (words, _) = header.as_chunks::<4>();
-    let mut fields = [0; 10];
-    for (field, word) in fields.iter_mut().zip(words) {
-        *field = u32::from_be_bytes(*word);
-    }
-    fields
-}
-
 /// Finds the blocks of a tree and checks that they are inside it.
 pub(super) fn blocks(tree: &[u8]) -> Result<Blocks<'_>, TreeError<'static>> {
     let short = |needed| TreeError::Short { length: tree.len(), needed };
     let header = tree.first_chunk::<HEADER>().ok_or(short(HEADER))?;
-    let total = probe_header(header)?;
+    let fields = fields(header);
+    let total = check(&fields)?;
     let tree = tree.get(..total).ok_or(short(total))?;
     let [_, _, structure, strings, reservations, version, _, _, strings_length, structure_length] =
-        fields(header).map(|field| field as usize);
+        fields.map(|field| field as usize);
     let (structure_length, structure_end) = match version as u32 {
         VERSION.. => (structure_length, structure.saturating_add(structure_length)),
         _ => (total.saturating_sub(structure), 0),

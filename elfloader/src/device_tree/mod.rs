@@ -23,6 +23,7 @@ mod error;
 mod header;
 mod interpret;
 mod kind;
+mod node;
 mod symbol;
 #[cfg(test)]
 mod tests;

@@ -55,7 +55,8 @@ symbols! {
     CLASS "class";
 }
 
-const COUNT: usize = NAMES.len();
+/// How many there are.
+pub(super) const COUNT: usize = NAMES.len();
 
 const _: () = assert!(COUNT <= 32, "a set of symbols is 32 bits");
 
@@ -77,12 +78,15 @@ pub(super) const STRINGS: [u32; COUNT.div_ceil(2)] = {
 };
 
 impl Symbol {
-    /// The symbol of a letter; `None` for what no letter of a symbol is.
-    pub(super) fn of_letter(letter: &str) -> Option<Self> {
-        match *letter.as_bytes() {
-            [letter] => letter.checked_sub(FIRST_LETTER).filter(|index| (*index as usize) < COUNT).map(Self),
-            _ => None,
-        }
+    /// Its number, less than [`COUNT`].
+    pub(super) const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The number of the symbol that has this letter; `None` or no number of any for what is none.
+    pub(super) fn index_of_letter(letter: &str) -> Option<usize> {
+        let [letter] = *letter.as_bytes() else { return None };
+        letter.checked_sub(FIRST_LETTER).map(usize::from)
     }
 
     /// Where the letter is in [`STRINGS`].

@@ -1,0 +1,137 @@
+//! One node of the compacted tree with the values that the boot reads of it.
+
+use fdt::node::{FdtNode, NodeProperty};
+use shared_abi::addr::PhysRange;
+
+use super::TreeError;
+use super::cells::{Cells, Ranges, nameable, number};
+use super::kind::Kind;
+use super::symbol::{COUNT, Symbol};
+use crate::platform::Full;
+
+/// A node of the compacted tree.
+///
+/// A value that is malformed reads as if it were not there and is remembered, so whoever reads a node need not stop
+/// at each: only [`Self::check`] fails, and nothing that was read counts if it does.
+pub(super) struct Node<'s> {
+    pub kind: Kind,
+    pub name: &'s str,
+    /// By symbol.
+    values: [Option<&'s [u8]>; COUNT],
+    /// The first thing that is wrong.
+    fault: Option<TreeError<'s>>,
+}
+
+impl<'s> Node<'s> {
+    /// One that states nothing, to be read over.
+    pub const fn new() -> Self {
+        Self { kind: Kind::Ignored, name: "", values: [None; COUNT], fault: None }
+    }
+
+    /// Reads a node's properties, which the library calls by their symbols' letters, in place of what was read before.
+    #[inline(never)]
+    pub fn read(&mut self, node: FdtNode<'_, 's>) -> Result<(), TreeError<'s>> {
+        (self.kind, self.name) = Kind::of_copy(node.name).ok_or(TreeError::Library)?;
+        self.values = [None; COUNT];
+        for NodeProperty { name, value } in node.properties() {
+            if let Some(place) = Symbol::index_of_letter(name).and_then(|index| self.values.get_mut(index)) {
+                *place = Some(value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the node is as it should be, as far as it was read.
+    pub fn check(&self) -> Result<(), TreeError<'s>> {
+        self.fault.map_or(Ok(()), Err)
+    }
+
+    /// Remembers what is wrong with the node, unless something is already.
+    #[cold]
+    #[inline(never)]
+    pub fn refuse(&mut self, error: TreeError<'s>) {
+        self.fault.get_or_insert(error);
+    }
+
+    /// Remembers that this value is malformed.
+    #[cold]
+    #[inline(never)]
+    pub fn malformed(&mut self, symbol: Symbol) {
+        let length = self.value(symbol).map_or(0, <[u8]>::len);
+        self.refuse(TreeError::Property { node: self.name, property: symbol.name(), length });
+    }
+
+    /// Remembers that the machine has no room for what the node states.
+    pub fn note(&mut self, added: Result<(), Full>) {
+        if let Err(full) = added {
+            self.refuse(full.into());
+        }
+    }
+
+    /// A value, if the node states it.
+    pub fn value(&self, symbol: Symbol) -> Option<&'s [u8]> {
+        self.values.get(symbol.index()).copied().flatten()
+    }
+
+    /// One cell or two.
+    pub fn number(&mut self, symbol: Symbol) -> Option<u64> {
+        self.number_in(symbol, 8, |_| true)
+    }
+
+    /// One cell or two that hold a number for which this is so.
+    pub fn number_if(&mut self, symbol: Symbol, allowed: fn(u64) -> bool) -> Option<u64> {
+        self.number_in(symbol, 8, allowed)
+    }
+
+    /// One cell.
+    pub fn cell(&mut self, symbol: Symbol) -> Option<u32> {
+        self.cell_if(symbol, |_| true)
+    }
+
+    /// One cell that holds a number for which this is so.
+    pub fn cell_if(&mut self, symbol: Symbol, allowed: fn(u64) -> bool) -> Option<u32> {
+        self.number_in(symbol, 4, allowed).map(|number| number as u32)
+    }
+
+    /// A number of at most so many bytes for which this is so.
+    #[inline(never)]
+    fn number_in(&mut self, symbol: Symbol, longest: usize, allowed: fn(u64) -> bool) -> Option<u64> {
+        let value = self.value(symbol)?;
+        let number = number(value).filter(|number| (1..=longest).contains(&value.len()) && allowed(*number));
+        if number.is_none() {
+            self.malformed(symbol);
+        }
+        number
+    }
+
+    /// The first string.
+    #[inline(never)]
+    pub fn text(&mut self, symbol: Symbol) -> Option<&'s str> {
+        let value = self.value(symbol)?;
+        let length = value.iter().position(|byte| *byte == 0);
+        let text = length.and_then(|length| core::str::from_utf8(value.get(..length)?).ok());
+        if text.is_none() {
+            self.malformed(symbol);
+        }
+        text
+    }
+
+    /// The addresses and sizes that a value lists.
+    #[inline(never)]
+    pub fn ranges(&mut self, symbol: Symbol, cells: Cells) -> Ranges<'s> {
+        let Some(value) = self.value(symbol) else { return Ranges::NONE };
+        Ranges::new(value, cells).unwrap_or_else(|| {
+            self.malformed(symbol);
+            Ranges::NONE
+        })
+    }
+
+    /// The part of a range of bytes that a physical address can name; `None` if that is nothing.
+    #[inline(never)]
+    pub fn nameable(&mut self, start: u64, length: u64) -> Option<PhysRange> {
+        nameable(self.name, start, length).unwrap_or_else(|error| {
+            self.refuse(error);
+            None
+        })
+    }
+}
