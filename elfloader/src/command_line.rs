@@ -51,16 +51,16 @@ impl<'c> CommandLine<'c> {
     pub fn words(self) -> impl Iterator<Item = &'c str> {
         let (mut rest, mut next) = (self.packed, self.passed);
         core::iter::from_fn(move || {
-            rest = rest.trim_start_matches(is_space);
+            rest = rest.trim_ascii_start();
             if rest.is_empty() {
-                rest = core::mem::take(&mut next).trim_start_matches(is_space);
+                rest = core::mem::take(&mut next).trim_ascii_start();
             }
             let mut quoted = false;
-            let ends = |letter: char| {
-                quoted ^= letter == '"';
-                !quoted && is_space(letter)
+            let ends = |letter: u8| {
+                quoted ^= letter == b'"';
+                !quoted && letter.is_ascii_whitespace()
             };
-            let (word, after) = rest.split_at(rest.find(ends).unwrap_or(rest.len()));
+            let (word, after) = rest.split_at_checked(rest.bytes().position(ends).unwrap_or(rest.len()))?;
             rest = after;
             Some(word).filter(|word| !word.is_empty() && *word != "--")
         })
@@ -90,14 +90,15 @@ impl<'c> CommandLine<'c> {
     /// [`CommandLineError`] if that is what it begins as and it is not one.
     pub fn early_console(self) -> Result<Option<Console<'c>>, CommandLineError> {
         let Some(value) = self.value("earlycon") else { return Ok(None) };
-        let mut parts = value.splitn(4, ',');
-        let kind = parts.next().and_then(kind_of);
-        let kind =
-            kind.ok_or(CommandLineError::ConsoleKind { kinds: "pl011, bcm2835aux, cdns, ns16550a" })?;
+        let (kind, rest) = split_comma(value);
+        let (first, rest) = split_comma(rest);
+        let (second, third) = split_comma(rest);
+        let kind = kind_of(kind)
+            .ok_or(CommandLineError::ConsoleKind { kinds: "pl011, bcm2835aux, cdns, ns16550a" })?;
         let layout = kind.default_layout();
         let (mut shift, mut width) = (layout.register_shift as u8, layout.access_width as u8);
-        let mut part = parts.next().unwrap_or_default();
-        if let Some(bits) = part.strip_prefix("mmio") {
+        let (mut place, mut options) = (first, second);
+        if let Some(bits) = first.strip_prefix("mmio") {
             width = match bits {
                 "" => width,
                 "16" => 2,
@@ -110,9 +111,9 @@ impl<'c> CommandLine<'c> {
             if kind == UartKind::Ns16550 {
                 shift = width.trailing_zeros() as u8;
             }
-            part = parts.next().unwrap_or_default();
+            (place, options) = (second, third);
         }
-        let address = number(part).unwrap_or_default();
+        let address = number(place).unwrap_or_default();
         let misplaced = CommandLineError::ConsoleAddress { address };
         let base =
             PhysAddr::new(address).filter(|base| base.get() != 0 && base.get() % u64::from(width) == 0);
@@ -122,13 +123,17 @@ impl<'c> CommandLine<'c> {
             register_shift: shift,
             access_width: width,
             clock: None,
-            options: parts.next().unwrap_or_default(),
+            options,
         }))
     }
 }
 
-fn is_space(letter: char) -> bool {
-    letter.is_ascii_whitespace()
+/// What precedes the first comma, and what follows it.
+#[inline(never)]
+fn split_comma(text: &str) -> (&str, &str) {
+    let comma = text.bytes().position(|byte| byte == b',');
+    let split = comma.and_then(|comma| Some((text.get(..comma)?, text.get(comma + 1..)?)));
+    split.unwrap_or((text, ""))
 }
 
 /// A kind by its name here or in Linux.

@@ -94,7 +94,7 @@ pub fn for_each(
     mut change: impl FnMut(usize, u64, Change),
 ) -> Result<(), RelocationError> {
     let mut window = Window::EMPTY;
-    walk(elf, slide, |words| {
+    walk(elf, slide, &mut |words| {
         let mut mask = words.mask;
         while mask != 0 {
             let address = nth(words.start, mask.trailing_zeros())?;
@@ -116,7 +116,7 @@ pub fn for_each(
 /// The first relocation that cannot be applied.
 pub fn check(elf: &KernelElf<'_>, slide: u64, extents: &[Extent]) -> Result<(), RelocationError> {
     let mut window = Window::EMPTY;
-    walk(elf, slide, |words| {
+    walk(elf, slide, &mut |words| {
         let mut mask = words.mask;
         while mask != 0 {
             let lowest = nth(words.start, mask.trailing_zeros())?;
@@ -143,7 +143,7 @@ fn nth(start: u64, n: u32) -> Result<u64, RelocationError> {
 fn walk(
     elf: &KernelElf<'_>,
     slide: u64,
-    mut words: impl FnMut(Words) -> Result<(), RelocationError>,
+    words: &mut dyn FnMut(Words) -> Result<(), RelocationError>,
 ) -> Result<(), RelocationError> {
     let tables = elf.relocation_tables();
     for table in [tables.rela, tables.plt] {

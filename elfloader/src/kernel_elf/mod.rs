@@ -25,6 +25,7 @@ use goblin::elf64::program_header::{PT_DYNAMIC, PT_GNU_RELRO, PT_LOAD, PT_NOTE, 
 use plain::Plain;
 use shared_abi::addr::{PAGE_SHIFT, align_down};
 use shared_abi::note::{Note, NoteSearch};
+use zerocopy::IntoBytes;
 
 /// Most program headers of all types that are read.
 pub const MAX_PROGRAM_HEADERS: u16 = 128;
@@ -195,10 +196,24 @@ impl<'a> KernelElf<'a> {
 }
 
 /// Copies a structure out of the beginning of `bytes`, at any alignment.
-pub(crate) fn read<T: Plain + Default>(bytes: &[u8]) -> Option<T> {
-    let mut value = T::default();
-    plain::copy_from_bytes(&mut value, bytes).ok()?;
-    Some(value)
+pub(crate) fn read<T: Plain + Copy>(bytes: &[u8]) -> Option<T> {
+    const { assert!(size_of::<T>() <= size_of::<Header>()) };
+    let bytes = bytes.get(..size_of::<T>())?;
+    if let Ok(value) = plain::from_bytes(bytes) {
+        return Some(*value);
+    }
+    let mut words = [0u64; size_of::<Header>() / 8];
+    copy(bytes, words.as_mut_bytes());
+    plain::from_bytes(words.as_bytes()).ok().copied()
+}
+
+/// Copies to the start of `to`. Apart, since a copy of known length is made in place, byte by byte.
+#[cold]
+#[inline(never)]
+fn copy(from: &[u8], to: &mut [u8]) {
+    if let Some(to) = to.get_mut(..from.len()) {
+        to.copy_from_slice(from);
+    }
 }
 
 /// The ELF header, each field of which is what the loader understands.

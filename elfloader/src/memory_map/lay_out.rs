@@ -94,7 +94,7 @@ impl<'n> MemoryMap<'n> {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.change(bytes.aligned_outward(PageSize::Size4K), |region| {
+        self.change(bytes.aligned_outward(PageSize::Size4K), &|region| {
             if strength(kind) > strength(region.kind) { (kind, name) } else { (region.kind, region.name) }
         })
     }

@@ -146,7 +146,7 @@ impl<'n> MemoryMap<'n> {
         let start = self.find(pages.start().get()).filter(is_larger).map_or(pages.start().get(), Region::end);
         let end = self.find(pages.end() - PAGE).filter(is_larger).map_or(pages.end(), Region::start);
         if let Some(pages) = PhysRange::from_bounds(start, end) {
-            self.change(pages, |region| match region.kind {
+            self.change(pages, &|region| match region.kind {
                 RegionKind::USABLE => (kind, name),
                 RegionKind::FIRMWARE if region.name != SHARED_PAGE => (kind, name),
                 _ => (RegionKind::FIRMWARE, SHARED_PAGE),
@@ -184,7 +184,7 @@ impl<'n> MemoryMap<'n> {
         if covered < range.end() || !range.is_aligned(PageSize::Size4K) {
             return Err(MapError::NotClaimed { claim, found: None });
         }
-        self.change(range, |region| if shared(region) { (region.kind, region.name) } else { (kind, name) })
+        self.change(range, &|region| if shared(region) { (region.kind, region.name) } else { (kind, name) })
     }
 
     /// The claim that holds one of `bytes`, unless its pages have been given back since.
@@ -230,7 +230,7 @@ impl<'n> MemoryMap<'n> {
     fn change(
         &mut self,
         pages: PhysRange,
-        decide: impl Fn(&Region<'n>) -> (RegionKind, &'n str),
+        decide: &dyn Fn(&Region<'n>) -> (RegionKind, &'n str),
     ) -> Result<(), MapError<'n>> {
         let (start, end) = (pages.start().get(), pages.end());
         if start >= end {

@@ -75,7 +75,7 @@ impl<'n> MemoryMap<'n> {
         for wanted in &machine.dynamic_reservations {
             let kind = if wanted.no_map { RegionKind::NO_MAP } else { RegionKind::FIRMWARE };
             match self.place_of(wanted) {
-                Some(place) => self.change(place, |_| (kind, wanted.name))?,
+                Some(place) => self.change(place, &|_| (kind, wanted.name))?,
                 None if wanted.reusable => {}
                 None => {
                     let &DynamicReservation { name, length, alignment, .. } = wanted;

@@ -200,7 +200,7 @@ fn dynamic_reservations_avoid_claims_and_a_wish_may_fail() {
 fn a_full_map_refuses_and_stays_as_it_was() {
     let mut map = laid_out(&machine_with(&[(0, 0x100_0000)]), u64::MAX);
     for index in 0..(REGIONS as u64 - 1) / 2 {
-        map.change(range((2 * index + 1) * PAGE, (2 * index + 2) * PAGE), |_| (RegionKind::KERNEL, ""))
+        map.change(range((2 * index + 1) * PAGE, (2 * index + 2) * PAGE), &|_| (RegionKind::KERNEL, ""))
             .unwrap();
     }
     let before = map.clone();

@@ -283,8 +283,7 @@ impl<'a> BootInfoWriter<'a> {
 
     /// Appends to a table of bytes.
     fn append(&mut self, table: TableId, bytes: &[u8]) -> Result<(), WriteError> {
-        self.extend(table, 1, bytes.len(), bytes.len())?.copy_from_slice(bytes);
-        Ok(())
+        self.append_records(table, bytes.len(), 1, bytes)
     }
 
     /// Closes the blob and returns its bytes.

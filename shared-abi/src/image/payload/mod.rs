@@ -184,8 +184,9 @@ impl<'a> PayloadTable<'a> {
     fn check_marker(&self, image_size: u64) -> Result<u64, PayloadError> {
         let missing = PayloadError::EndMarker { image: image_size };
         let offset = image_size.checked_sub(EndMarker::SIZE).ok_or(missing)?;
-        let (_, marker) = EndMarker::read_from_suffix(self.image).map_err(|_| missing)?;
-        if marker != EndMarker::new(image_size, self.checksum) { Err(missing) } else { Ok(offset) }
+        let marker = self.image.get(offset as usize..).ok_or(missing)?;
+        let expected = EndMarker::new(image_size, self.checksum);
+        if marker == expected.as_bytes() { Ok(offset) } else { Err(missing) }
     }
 
     /// Checks that the entries lie in order between `start` and `end`, and that their kinds add up.
