@@ -138,12 +138,14 @@ impl Pool {
         }
     }
 
+    #[inline(never)]
     fn absorb(&mut self, source: EntropySources, word: u64, bits: u32) {
         self.stir(word);
         self.bits += bits;
         self.sources |= source;
     }
 
+    #[inline(never)]
     fn absorb_bytes(&mut self, source: EntropySources, bytes: &[u8], bits: u32) {
         for chunk in bytes.chunks(8) {
             let mut word = [0; 8];
@@ -160,11 +162,8 @@ impl Pool {
     }
 
     fn draw_bytes(&mut self) -> [u8; KERNEL_BYTES] {
-        let mut bytes = [0; KERNEL_BYTES];
-        for chunk in bytes.chunks_exact_mut(8) {
-            chunk.iter_mut().zip(self.draw().to_le_bytes()).for_each(|(to, from)| *to = from);
-        }
-        bytes
+        let words = [(); KERNEL_BYTES / 8].map(|()| self.draw().to_le());
+        zerocopy::transmute!(words)
     }
 }
 

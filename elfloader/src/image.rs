@@ -24,6 +24,7 @@ pub struct Image<'a> {
 
 impl<'a> Image<'a> {
     /// Where an entry of the payload lies.
+    #[inline(never)]
     pub fn range_of(&self, entry: &Entry) -> PhysRange {
         // The payload table has checked that entries lie inside the image.
         let start = self.range.start().checked_add(entry.offset);

@@ -17,6 +17,7 @@ pub(super) fn number(cells: &[u8]) -> Option<u64> {
 }
 
 /// Takes the number that so many cells hold off the front.
+#[inline(never)]
 fn take_number(bytes: &mut &[u8], cells: u8) -> Option<u64> {
     let (first, rest) = bytes.split_at_checked(usize::from(cells) * 4)?;
     *bytes = rest;

@@ -56,6 +56,7 @@ pub fn make_executable(written: impl Iterator<Item = PhysRange>) {
 /// # Safety
 ///
 /// `start..start + length` is mapped writable as Normal memory, page-aligned, and nobody else's.
+#[inline(never)]
 pub unsafe fn zero_pages(start: u64, length: u64) {
     let dczid: u64;
     // SAFETY: reading DCZID_EL0 has no effect.

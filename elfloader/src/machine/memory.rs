@@ -43,6 +43,7 @@ pub unsafe fn carry_out(placed: &PlacedPlan<'_>) -> u64 {
 /// # Safety
 ///
 /// The range is mapped writable and nobody else's.
+#[inline(never)]
 unsafe fn zero(start: u64, length: u64) {
     if (start | length).is_multiple_of(PAGE) {
         // SAFETY: whole pages, as the caller has it.

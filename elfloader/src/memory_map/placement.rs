@@ -19,6 +19,7 @@ pub const ANYWHERE: PhysRange = match PhysRange::from_bounds(0, PhysAddr::LIMIT)
 impl<'n> MemoryMap<'n> {
     /// The place for `length` bytes, rounded up to whole pages, at a multiple of `alignment` (rounded up to a
     /// power of two of at least a page) inside `within`; `None` if no usable region has it. Claims nothing.
+    #[inline(never)]
     pub fn find_free(&self, length: u64, alignment: u64, within: PhysRange) -> Option<PhysRange> {
         let length = align_up(length.max(1), PAGE)?;
         let alignment = alignment.max(PAGE).checked_next_power_of_two()?;

@@ -79,8 +79,7 @@ impl Arena {
         let image = match contiguous {
             Some(alignment) => layout.place_image(placement, alignment, extents)?,
             None => {
-                layout.place_extents(extents, |extent| !extent.is_large() && !extent.rights.is_writable())?;
-                layout.place_extents(extents, |extent| !extent.is_large() && extent.rights.is_writable())?;
+                layout.place_extents(extents, false)?;
                 (0, layout.end)
             }
         };
@@ -88,8 +87,7 @@ impl Arena {
         let boot_info_size = whole_pages(site.boot_info_size);
         let boot_info = layout.take(boot_info_size)?;
         if contiguous.is_none() {
-            layout.place_extents(extents, |extent| extent.is_large() && !extent.rights.is_writable())?;
-            layout.place_extents(extents, |extent| extent.is_large() && extent.rights.is_writable())?;
+            layout.place_extents(extents, true)?;
         }
         Ok(Self {
             alignment: layout.alignment,
@@ -223,23 +221,23 @@ impl Layout {
         self.take(gap).map(drop)
     }
 
-    /// Places those extents that are not in place and that `is_meant` chooses.
-    fn place_extents(
-        &mut self,
-        extents: &mut [Extent],
-        is_meant: impl Fn(&Extent) -> bool,
-    ) -> Result<(), PlanError> {
-        for extent in extents.iter_mut() {
-            if extent.arena_offset().is_none() || !is_meant(extent) {
-                continue;
-            }
-            if extent.is_large() {
-                self.align_to(extent.virt.start().get())?;
-            }
-            let offset = self.take(extent.virt.len())?;
-            extent.set_arena_offset(offset);
-            if !extent.rights.is_writable() {
-                self.read_only.add(offset, extent.virt.len());
+    /// Places those extents that are not in place and are large, or are not: first what is read-only.
+    #[inline(never)]
+    fn place_extents(&mut self, extents: &mut [Extent], large: bool) -> Result<(), PlanError> {
+        for writable in [false, true] {
+            for extent in extents.iter_mut() {
+                let is_meant = extent.is_large() == large && extent.rights.is_writable() == writable;
+                if extent.arena_offset().is_none() || !is_meant {
+                    continue;
+                }
+                if large {
+                    self.align_to(extent.virt.start().get())?;
+                }
+                let offset = self.take(extent.virt.len())?;
+                extent.set_arena_offset(offset);
+                if !writable {
+                    self.read_only.add(offset, extent.virt.len());
+                }
             }
         }
         Ok(())

@@ -122,11 +122,15 @@ impl Builder<'_> {
             };
             let copied_end = file_end.clamp(first, own_end.max(first));
             let (in_place, in_place_end) = self.in_place(index, segment, rights, first, copied_end);
-            self.push(segment, rights, Kind::Copied, first, in_place)?;
-            self.push(segment, rights, Kind::InPlace, in_place, in_place_end)?;
-            self.push(segment, rights, Kind::Copied, in_place_end, copied_end)?;
-            self.push(segment, rights, Kind::Zeroed, copied_end, own_end)?;
-            self.push(segment, rights, Kind::Copied, own_end.max(first), end)?;
+            for (kind, first, end) in [
+                (Kind::Copied, first, in_place),
+                (Kind::InPlace, in_place, in_place_end),
+                (Kind::Copied, in_place_end, copied_end),
+                (Kind::Zeroed, copied_end, own_end),
+                (Kind::Copied, own_end.max(first), end),
+            ] {
+                self.push(segment, rights, kind, first, end)?;
+            }
         }
         Ok(())
     }
@@ -193,6 +197,7 @@ impl Builder<'_> {
         self.push_run(segment, rights, rights, kind, after, end)
     }
 
+    #[inline(never)]
     fn push_run(
         &mut self,
         segment: &Segment,
