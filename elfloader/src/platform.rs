@@ -18,10 +18,10 @@ use shared_abi::uart::UartKind;
 pub const MEMORY_RANGES: usize = 64;
 
 /// Most reserved ranges at stated places.
-pub const RESERVATIONS: usize = 128;
+pub const RESERVATIONS: usize = 96;
 
 /// Most reserved ranges whose place the loader chooses.
-pub const DYNAMIC_RESERVATIONS: usize = 16;
+pub const DYNAMIC_RESERVATIONS: usize = 8;
 
 /// Most processors.
 pub const CPUS: usize = 256;

@@ -8,7 +8,7 @@ use core::fmt;
 
 /// Rights of a mapping. Reading is always allowed; writing and executing exclude each other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u32)]
+#[repr(u8)]
 pub enum Rights {
     /// Read only, `r--`.
     ReadOnly = 1,

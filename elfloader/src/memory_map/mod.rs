@@ -31,10 +31,10 @@ pub use error::{Claim, MapError};
 pub use placement::ANYWHERE;
 
 /// Most regions that a map holds.
-pub const REGIONS: usize = 256;
+pub const REGIONS: usize = 160;
 
 /// Most claims on a map, parts of one claim not counted.
-pub const CLAIMS: usize = 32;
+pub const CLAIMS: usize = 8;
 
 /// A run of whole pages of RAM with one use, on one NUMA node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use arrayvec::ArrayVec;
 use shared_abi::addr::{PAGE, PAGE_SHIFT, PageSize, PhysAddr, PhysRange};
 use shared_abi::memory::RegionKind;
 
-use super::extent::{Extent, MAX_EXTENTS, Origin};
+use super::extent::{Extent, MAX_EXTENTS, MAX_OFFSET, Origin};
 use super::{Placement, PlanError, Site, TableCount, offset_from, whole_pages};
 use crate::kernel_elf::KernelElf;
 
@@ -206,7 +206,7 @@ impl Layout {
     fn take(&mut self, size: u64) -> Result<u64, PlanError> {
         let offset = self.end;
         match offset.checked_add(size) {
-            Some(end) if end < PhysAddr::LIMIT => {
+            Some(end) if end <= MAX_OFFSET => {
                 self.end = end;
                 Ok(offset)
             }
@@ -276,21 +276,15 @@ impl Extent {
 
     /// Where it lies in the arena; `None` if it is in place.
     pub(super) const fn arena_offset(&self) -> Option<u64> {
-        match self.origin {
+        match self.origin() {
             Origin::InPlace(_) => None,
             Origin::Copied(offset) | Origin::Zeroed(offset) => Some(offset),
         }
     }
 
-    fn set_arena_offset(&mut self, to: u64) {
-        if let Origin::Copied(offset) | Origin::Zeroed(offset) = &mut self.origin {
-            *offset = to;
-        }
-    }
-
     /// Where its pages lie.
     pub(super) fn phys(&self, kernel: PhysAddr, arena: PhysAddr) -> PhysAddr {
-        match self.origin {
+        match self.origin() {
             Origin::InPlace(offset) => offset_from(kernel, offset),
             Origin::Copied(offset) | Origin::Zeroed(offset) => offset_from(arena, offset),
         }

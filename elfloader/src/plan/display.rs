@@ -17,7 +17,7 @@ impl fmt::Display for Origin {
 impl fmt::Display for Extent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let relro = if self.relocatable && !self.rights.is_writable() { "  relro" } else { "" };
-        write!(f, "{} {} {}  segment {}{relro}", self.virt, self.rights, self.origin, self.segment)
+        write!(f, "{} {} {}  segment {}{relro}", self.virt, self.rights, self.origin(), self.segment)
     }
 }
 

@@ -40,15 +40,22 @@ pub enum Origin {
     Zeroed(u64),
 }
 
-/// A run of virtual pages with the same rights and consecutive physical pages.
+/// Bytes that an offset of an extent can count: 16 TiB.
+pub(super) const MAX_OFFSET: u64 = (u32::MAX as u64) << PAGE_SHIFT;
+
+/// A run of virtual pages with the same rights and consecutive physical pages. Packed: a kernel may have hundreds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     pub(super) virt: VirtRange,
-    pub(super) origin: Origin,
+    /// The page of the file or of the arena where it begins.
+    page: u32,
+    source: Source,
     pub(super) rights: Rights,
     pub(super) segment: u8,
     pub(super) relocatable: bool,
 }
+
+const _: () = assert!(size_of::<Extent>() == 24);
 
 impl Extent {
     /// Where the kernel sees it: whole pages, slide included.
@@ -58,7 +65,19 @@ impl Extent {
 
     /// Where it comes from.
     pub const fn origin(&self) -> Origin {
-        self.origin
+        let offset = (self.page as u64) << PAGE_SHIFT;
+        match self.source {
+            Source::InPlace => Origin::InPlace(offset),
+            Source::Copied => Origin::Copied(offset),
+            Source::Zeroed => Origin::Zeroed(offset),
+        }
+    }
+
+    /// Gives it a place in the arena, unless it is in place: an offset of at most [`MAX_OFFSET`].
+    pub(super) const fn set_arena_offset(&mut self, offset: u64) {
+        if !matches!(self.source, Source::InPlace) {
+            self.page = (offset >> PAGE_SHIFT) as u32;
+        }
     }
 
     /// Its final rights: `p_flags`, but read-only for RELRO.
@@ -82,9 +101,9 @@ impl Extent {
     }
 }
 
-/// How a run of pages is made, before it has a place.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+/// How a run of pages is made: [`Origin`] without the place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
     InPlace,
     Copied,
     Zeroed,
@@ -122,14 +141,14 @@ impl Builder<'_> {
             };
             let copied_end = file_end.clamp(first, own_end.max(first));
             let (in_place, in_place_end) = self.in_place(index, segment, rights, first, copied_end);
-            for (kind, first, end) in [
-                (Kind::Copied, first, in_place),
-                (Kind::InPlace, in_place, in_place_end),
-                (Kind::Copied, in_place_end, copied_end),
-                (Kind::Zeroed, copied_end, own_end),
-                (Kind::Copied, own_end.max(first), end),
+            for (source, first, end) in [
+                (Source::Copied, first, in_place),
+                (Source::InPlace, in_place, in_place_end),
+                (Source::Copied, in_place_end, copied_end),
+                (Source::Zeroed, copied_end, own_end),
+                (Source::Copied, own_end.max(first), end),
             ] {
-                self.push(segment, rights, kind, first, end)?;
+                self.push(segment, rights, source, first, end)?;
             }
         }
         Ok(())
@@ -179,7 +198,7 @@ impl Builder<'_> {
         &mut self,
         segment: &Segment,
         rights: Rights,
-        kind: Kind,
+        source: Source,
         first: u64,
         end: u64,
     ) -> Result<(), PlanError> {
@@ -188,13 +207,13 @@ impl Builder<'_> {
         }
         let (relro, relro_end) = self.elf.relro_pages();
         if !rights.is_writable() || relro_end <= first || end <= relro {
-            return self.push_run(segment, rights, rights, kind, first, end);
+            return self.push_run(segment, rights, rights, source, first, end);
         }
         let before = relro.max(first);
         let after = relro_end.min(end);
-        self.push_run(segment, rights, rights, kind, first, before)?;
-        self.push_run(segment, rights, Rights::ReadOnly, kind, before, after)?;
-        self.push_run(segment, rights, rights, kind, after, end)
+        self.push_run(segment, rights, rights, source, first, before)?;
+        self.push_run(segment, rights, Rights::ReadOnly, source, before, after)?;
+        self.push_run(segment, rights, rights, source, after, end)
     }
 
     #[inline(never)]
@@ -203,7 +222,7 @@ impl Builder<'_> {
         segment: &Segment,
         wanted: Rights,
         rights: Rights,
-        kind: Kind,
+        source: Source,
         first: u64,
         end: u64,
     ) -> Result<(), PlanError> {
@@ -212,17 +231,15 @@ impl Builder<'_> {
         }
         let virt = |page: u64| (page << PAGE_SHIFT).wrapping_add(self.slide);
         let too_many = PlanError::TooManyExtents { segment: segment.number() };
-        let origin = match kind {
-            Kind::InPlace => {
-                let file_page = segment.file_pages().0 + (first - segment.first_page());
-                Origin::InPlace(file_page << PAGE_SHIFT)
-            }
-            Kind::Copied => Origin::Copied(0),
-            Kind::Zeroed => Origin::Zeroed(0),
+        // Of the file, which is no longer than what an offset can count.
+        let page = match source {
+            Source::InPlace => segment.file_pages().0 + (first - segment.first_page()),
+            Source::Copied | Source::Zeroed => 0,
         };
         let extent = Extent {
             virt: VirtRange::from_bounds(virt(first), virt(end)).ok_or(too_many)?,
-            origin,
+            page: page as u32,
+            source,
             rights,
             segment: segment.number(),
             relocatable: wanted.is_writable(),

@@ -44,6 +44,7 @@ use crate::kernel_elf::KernelElf;
 use crate::layout;
 use crate::memory_map::Region;
 use crate::relocation::{self, Change};
+use extent::MAX_OFFSET;
 
 /// Where things lie that are there already, and how large the things are that the plan makes room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +117,9 @@ impl<'a> LoadPlan<'a> {
         let length = elf.bytes().len() as u64;
         if PhysRange::new(site.kernel, length).is_none() {
             return Err(PlanError::FileOutside { start: site.kernel, length });
+        }
+        if length > MAX_OFFSET {
+            return Err(PlanError::TooLarge { length });
         }
         let stack = layout::boot_stack(site.stack_size).filter(|stack| !stack.is_empty());
         let stack = stack.ok_or(PlanError::BootStack { size: site.stack_size })?;
@@ -198,7 +202,7 @@ impl<'a> LoadPlan<'a> {
     pub fn pages(&self) -> PageCounts {
         let mut counts = PageCounts::default();
         for extent in self.extents {
-            match extent.origin {
+            match extent.origin() {
                 Origin::InPlace(_) => counts.in_place += extent.pages(),
                 Origin::Copied(_) => counts.copied += extent.pages(),
                 Origin::Zeroed(_) => counts.zeroed += extent.pages(),
