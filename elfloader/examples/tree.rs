@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use elfloader::device_tree::{SCRATCH, Survey, TreeError, describe};
+use elfloader::device_tree::{Survey, TreeError, describe};
 use elfloader::memory_map::MemoryMap;
 use elfloader::platform::Machine;
 
@@ -22,9 +22,8 @@ fn main() -> ExitCode {
                 continue;
             }
         };
-        let mut scratch = vec![0; SCRATCH];
         let mut machine = Machine::new();
-        let survey = match measured(&tree, &mut scratch, &mut machine) {
+        let survey = match measured(&tree, &mut machine) {
             Ok(survey) => survey,
             Err(error) => {
                 println!("{file}: error E{:04}: {error}", error.code());
@@ -49,10 +48,6 @@ fn main() -> ExitCode {
 
 /// A frame that callgrind can find.
 #[inline(never)]
-fn measured<'s>(
-    tree: &[u8],
-    scratch: &'s mut [u32],
-    machine: &mut Machine<'s>,
-) -> Result<Survey, TreeError<'s>> {
-    describe(tree, scratch, machine)
+fn measured<'t>(tree: &'t [u8], machine: &mut Machine<'t>) -> Result<Survey, TreeError<'t>> {
+    describe(tree, machine)
 }

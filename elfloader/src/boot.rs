@@ -74,12 +74,13 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
 
     stages::begin("read the device tree");
     let machine = &mut scratch.machine;
-    let (found, survey) = firmware::describe(&entered, &image, &mut identity, &mut scratch.tree, machine)?;
+    let (found, survey) = firmware::describe(&entered, &image, &mut identity, machine)?;
     machine.console = machine.console.or(early);
     if entered.flags.contains(PlatformFlags::NO_FIRMWARE) {
         // Whatever the tree says: nobody is there to answer.
         machine.psci = None;
     }
+    let entropy = firmware::take_entropy(machine, &image);
     let machine = &*machine;
     firmware::start_console(machine, &own)?;
     firmware::announce(&entered, machine, &image);
@@ -95,7 +96,6 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
     let elf = KernelElf::parse_into(&mut scratch.elf, image.bytes_of_kind(Kind::KERNEL).ok_or(misplaced)?)?;
 
     stages::begin("plan");
-    let entropy = firmware::entropy(machine, &image);
     let randomize = command_line.allows_randomness();
     let ram_end = map.mapped_span().map_or(0, PhysRange::end);
     let placement = Placement::choose(elf, &Policy::new(elf.note(), randomize), entropy.layout, ram_end)?;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use damaged_tree::{Damage, damaged};
-use elfloader::device_tree::{SCRATCH, Survey, describe};
+use elfloader::device_tree::{Survey, describe};
 use elfloader::memory_map::MemoryMap;
 use elfloader::platform::Machine;
 use proptest::prelude::*;
@@ -27,9 +27,8 @@ fn with_machine<T>(tree: &[u8], test: impl FnOnce(&Survey, &Machine<'_>) -> T) -
     let mut words = vec![0u64; tree.len().div_ceil(8)];
     let aligned = &mut words.as_mut_bytes()[..tree.len()];
     aligned.copy_from_slice(tree);
-    let mut scratch = vec![0; SCRATCH];
     let mut machine = Machine::new();
-    let survey = describe(aligned, &mut scratch, &mut machine).unwrap();
+    let survey = describe(aligned, &mut machine).unwrap();
     test(&survey, &machine)
 }
 

@@ -40,12 +40,11 @@ pub fn describe(
     entered: &Entered,
     image: &Image<'_>,
     identity: &mut IdentityMap,
-    scratch: &'static mut [u32],
     machine: &mut Machine<'static>,
 ) -> Result<(Tree, Survey), BootError> {
     let (range, source) = find_tree(entered, image, identity)?;
     // SAFETY: nobody writes to the tree while it is described.
-    let survey = device_tree::describe(unsafe { identity.bytes(range) }, scratch, machine)?;
+    let survey = device_tree::describe(unsafe { identity.bytes(range) }, machine)?;
     let range = PhysRange::new(range.start(), survey.extent as u64).unwrap_or(range);
     Ok((Tree { range, source }, survey))
 }
@@ -74,12 +73,12 @@ pub fn settle_tree(
     Ok(())
 }
 
-/// What there is to be random with.
-pub fn entropy(machine: &Machine<'_>, image: &Image<'_>) -> Entropy {
+/// What there is to be random with. Takes the seed, which is to be wiped where it lies.
+pub fn take_entropy(machine: &mut Machine<'_>, image: &Image<'_>) -> Entropy {
     Entropy::gather(&Offered {
         repeatable: image.bytes_of_kind(Kind::ENTROPY_SEED),
         kaslr_seed: Some(machine.boot.kaslr_seed).filter(|seed| *seed != 0),
-        rng_seed: machine.boot.rng_seed,
+        rng_seed: core::mem::take(&mut machine.boot.rng_seed),
         cpu: cpu::random(),
         counter: cpu::counter(),
     })
@@ -132,7 +131,7 @@ fn wipe_seeds(tree: PhysRange, survey: &Survey) {
         if let Some(range) = start.and_then(|start| PhysRange::new(start, seed.length as u64))
             && tree.covers(range)
         {
-            // SAFETY: the tree is mapped writable, and what was read of it has been copied.
+            // SAFETY: the tree is mapped writable, and nobody has a reference to a seed: it was taken.
             unsafe { core::ptr::write_bytes(range.start().get() as *mut u8, 0, seed.length) };
         }
     }

@@ -105,7 +105,7 @@ impl<'s> Bus<'s> {
             address: cells(Symbol::ADDRESS_CELLS).unwrap_or(Cells::DEFAULT.address),
             size: cells(Symbol::SIZE_CELLS).unwrap_or(Cells::DEFAULT.size),
         };
-        Self { cells, name: node.name, ranges: node.value(Symbol::RANGES) }
+        Self { cells, name: node.name(), ranges: node.value(Symbol::RANGES) }
     }
 
     /// The address in the parent's view of `address` in the children's view (Devicetree Specification

@@ -1,4 +1,5 @@
-//! One pass over the tree's bytes: checks every token, and copies what the boot reads into a small tree.
+//! One pass over the tree's bytes: checks every token, and makes a small tree of what the boot reads, in which
+//! names and values are places in the original.
 //!
 //! What goes in is hostile; what comes out is well-formed by construction, holds only nodes and properties that
 //! the boot reads, no NOPs, at most [`DEPTH`] levels, and no node whose `status` (or whose parent's) is not
@@ -13,14 +14,14 @@
 //! ```
 
 use arrayvec::ArrayVec;
-use zerocopy::IntoBytes;
 
 use super::TreeError;
 use super::class::{Class, before_zero, class_at, class_of};
 use super::header::Blocks;
 use super::kind::Kind;
+use super::original::{NodeName, Word, bytes, node_name, value, words_of};
 use super::symbol::Symbol;
-use super::writer::{Writer, token};
+use super::writer::{Compact, Writer, token};
 use crate::platform::Gic;
 
 /// The deepest nesting of nodes, the root being 1.
@@ -61,9 +62,6 @@ struct Node {
     properties: u32,
 }
 
-/// A word as it lies in memory: big-endian.
-pub(super) type Word = u32;
-
 const PROP: Word = token::PROP.to_be();
 const END_NODE: Word = token::END_NODE.to_be();
 const NOP: Word = token::NOP.to_be();
@@ -75,14 +73,11 @@ struct Device {
     class: Option<u32>,
 }
 
-/// The bytes of a value.
-fn bytes(words: &[Word], length: usize) -> &[u8] {
-    words.as_bytes().get(..length).unwrap_or_default()
-}
-
 /// A property as it stands in the structure block.
 #[derive(Clone, Copy)]
 struct Property<'d> {
+    /// Index of the word where it begins.
+    at: u32,
     /// Where its name is in the strings block: checked.
     name: u32,
     /// Its value's length in bytes; `words` holds it and what pads it.
@@ -114,10 +109,10 @@ pub(super) struct Pass<'d, 's> {
 }
 
 impl<'d, 's> Pass<'d, 's> {
-    pub(super) fn new(blocks: Blocks<'d>, scratch: &'s mut [Word]) -> Self {
+    pub(super) fn new(blocks: Blocks<'d>, compact: &'s mut Compact) -> Self {
         Self {
             rest: blocks.words,
-            writer: Writer::new(scratch, blocks.reservations),
+            writer: Writer::new(compact, blocks.reservations),
             nodes: ArrayVec::new(),
             survey: Survey { extent: blocks.extent, seeds: ArrayVec::new(), gic: None },
             stdout_path: &[],
@@ -128,8 +123,8 @@ impl<'d, 's> Pass<'d, 's> {
         }
     }
 
-    /// Goes through all tokens; gives the compacted tree.
-    pub(super) fn run(mut self) -> Result<(&'s [u8], Survey), TreeError<'static>> {
+    /// Goes through all tokens.
+    pub(super) fn run(mut self) -> Result<Survey, TreeError<'static>> {
         loop {
             let at = self.rest;
             let Some((word, rest)) = at.split_first() else { return Err(self.truncated(at)) };
@@ -155,12 +150,13 @@ impl<'d, 's> Pass<'d, 's> {
         }
         self.end()?;
         if let Some(path) = self.console_alias()? {
-            self.writer.begin_node(Kind::Aliases, &[0]);
-            self.writer.property(Symbol::CONSOLE_ALIAS, path.length, path.words);
+            self.writer.begin_node(Kind::Aliases, 0);
+            self.writer.property(Symbol::CONSOLE_ALIAS, path.at);
             self.writer.end_node();
         }
         self.writer.end_node();
-        Ok((self.writer.finish()?, self.survey))
+        self.writer.finish()?;
+        Ok(self.survey)
     }
 
     /// After the root only the end may come.
@@ -222,7 +218,7 @@ impl<'d, 's> Pass<'d, 's> {
             return Err(TreeError::Name { offset: self.offset(rest), name: name as usize });
         }
         self.rest = more;
-        Ok(Some(Property { name, length, words }))
+        Ok(Some(Property { at: self.index(rest), name, length, words }))
     }
 
     /// Begins the node whose token is at `at` and reads its properties.
@@ -347,7 +343,7 @@ impl<'d, 's> Pass<'d, 's> {
             }
             match (symbol, node.kind) {
                 (Symbol::STATUS, kind) if kind != Kind::Cpu => node.copied = is_okay(property.value()),
-                _ => self.writer.property(symbol, property.length, property.words),
+                _ => self.writer.property(symbol, property.at),
             }
         }
         // A timer is of interest only if it states its frequency.
@@ -356,7 +352,7 @@ impl<'d, 's> Pass<'d, 's> {
             node.copied = false;
             node.kind = Kind::Ignored;
         } else if let Some(class) = class {
-            self.writer.property(Symbol::CLASS, 4, &[class.to_be()]);
+            self.writer.property(Symbol::CLASS, class);
         }
         Ok(())
     }
@@ -400,7 +396,7 @@ impl<'d, 's> Pass<'d, 's> {
             let offset = self.offset(self.from(node.name));
             return Err(TreeError::Name { offset, name: 0 });
         }
-        self.writer.begin_node(node.kind, name.words);
+        self.writer.begin_node(node.kind, node.name);
         node.copied = true;
         Ok(())
     }
@@ -419,42 +415,6 @@ impl<'d, 's> Pass<'d, 's> {
             }
         }
         Ok(None)
-    }
-}
-
-/// How many words hold so many bytes.
-const fn words_of(length: u32) -> usize {
-    (length as usize + 3) >> 2
-}
-
-/// The value of the property that begins with these words, and its length in bytes.
-fn value(property: &[Word]) -> Option<(&[Word], usize)> {
-    let [_, length, _, words @ ..] = property else { return None };
-    let length = u32::from_be(*length);
-    Some((words.get(..words_of(length))?, length as usize))
-}
-
-/// A node's name.
-#[derive(Clone, Copy)]
-struct NodeName<'d> {
-    /// Without the zero that ends it.
-    text: &'d [u8],
-    /// All its words. What pads the last one is not looked at.
-    words: &'d [Word],
-}
-
-/// A node's name and what follows.
-fn node_name(words: &[Word]) -> Option<(NodeName<'_>, &[Word])> {
-    let mut count = 0;
-    loop {
-        let word = u32::from_le(*words.get(count)?);
-        let zeros = word.wrapping_sub(0x0101_0101) & !word & 0x8080_8080;
-        count += 1;
-        if zeros != 0 {
-            let length = (count - 1) * 4 + (zeros.trailing_zeros() / 8) as usize;
-            let (words, rest) = words.split_at_checked(count)?;
-            return Some((NodeName { text: bytes(words, length), words }, rest));
-        }
     }
 }
 

@@ -11,23 +11,25 @@ use super::class::{Class, class_at};
 use super::compact::DEPTH;
 use super::kind::{Kind, is_base};
 use super::node::Node;
+use super::original::Original;
 use super::symbol::Symbol;
 use crate::platform::Console;
 
 /// Finds the console by its path without options; `None` if it is not there, not okay, not of a known kind, or
 /// at no physical address: a machine without console boots. Each node on the way is read to `node`.
 pub(super) fn find<'s>(
-    root: FdtNode<'_, 's>,
+    root: FdtNode<'_, '_>,
     root_bus: Bus<'s>,
     path: &str,
     options: &'s str,
+    original: Original<'_>,
     node: &mut Node<'s>,
 ) -> Result<Option<Console<'s>>, TreeError<'s>> {
     // Buses from the root to the node's parent.
     let mut buses = ArrayVec::<Bus<'s>, DEPTH>::new();
     let (mut place, mut bus) = (root, root_bus);
     for part in path.as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
-        let child = place.children().find(|child| is_named(child.name, part));
+        let child = place.children().find(|child| is_named(child.name, part, original));
         let (Some(child), Ok(())) = (child, buses.try_push(bus)) else { return Ok(None) };
         node.read(child)?;
         bus = Bus::of(node);
@@ -74,7 +76,7 @@ impl Device {
         let offset = node.cell(Symbol::REG_OFFSET).unwrap_or(0);
         // Some boards state it in two cells.
         let clock = node.number(Symbol::CLOCK_FREQUENCY).and_then(|clock| u32::try_from(clock).ok());
-        let Some(Class::Console(kind)) = class_at(node.cell(Symbol::CLASS)?) else { return None };
+        let Some(Class::Console(kind)) = class_at(node.class()?) else { return None };
         let (address, _) = node.ranges(Symbol::REG, parent).next()?;
         Some(Self {
             kind,
@@ -87,9 +89,12 @@ impl Device {
 }
 
 /// Whether a path's part means a node: a part without unit address means the first of that name.
-fn is_named(copy: &str, part: &[u8]) -> bool {
+fn is_named(copy: &str, part: &[u8], original: Original<'_>) -> bool {
     match Kind::of_copy(copy) {
-        Some((Kind::Bus | Kind::Serial, name)) => name.as_bytes() == part || is_base(name.as_bytes(), part),
+        Some((Kind::Bus | Kind::Serial, name)) => {
+            let name = original.name(name).as_bytes();
+            name == part || is_base(name, part)
+        }
         _ => false,
     }
 }

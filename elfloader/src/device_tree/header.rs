@@ -109,7 +109,7 @@ fn block<'d>(
     alignment: usize,
 ) -> Result<&'d [u8], TreeError<'static>> {
     let error = TreeError::Block { block, offset, length, total: tree.len() };
-    if !offset.is_multiple_of(alignment) || offset > tree.len() {
+    if !offset.is_multiple_of(alignment) || !(HEADER..=tree.len()).contains(&offset) {
         return Err(error);
     }
     tree.get(offset..).and_then(|rest| rest.get(..length)).ok_or(error)

@@ -1,4 +1,4 @@
-//! From the compacted tree, which is well-formed, to the machine's description.
+//! From the compacted tree, which is well-formed, to the machine's description, which borrows from the original.
 //!
 //! Of the `fdt` library only the calls that cannot panic on such a tree are used: all nodes, children, properties,
 //! the reservation map. Values are still hostile: their lengths and contents are checked here. Where a node is stated
@@ -12,6 +12,7 @@ use super::cells::{Bus, Cells, Ranges, nameable};
 use super::class::{Class, class_at};
 use super::kind::Kind;
 use super::node::Node;
+use super::original::Original;
 use super::symbol::Symbol;
 use super::{TreeError, console};
 use crate::platform::{
@@ -19,7 +20,11 @@ use crate::platform::{
 };
 
 /// Fills in the description.
-pub(super) fn interpret<'s>(compact: &'s [u8], machine: &mut Machine<'s>) -> Result<(), TreeError<'s>> {
+pub(super) fn interpret<'s>(
+    compact: &[u8],
+    original: Original<'s>,
+    machine: &mut Machine<'s>,
+) -> Result<(), TreeError<'s>> {
     let tree = Fdt::new(compact).map_err(|_| TreeError::Library)?;
     for entry in tree.memory_reservations() {
         if let Some(range) = nameable("memreserve", entry.address() as u64, entry.size() as u64)? {
@@ -29,7 +34,7 @@ pub(super) fn interpret<'s>(compact: &'s [u8], machine: &mut Machine<'s>) -> Res
     machine.boot = BootRequest::default();
     let (mut top, mut chosen, mut alias) = (None, false, None);
     let (mut root, mut cpus, mut reserved) = (Bus::DEFAULT, Bus::DEFAULT, Bus::DEFAULT);
-    let node = &mut Node::new();
+    let node = &mut Node::new(original);
     for place in tree.all_nodes() {
         node.read(place)?;
         match node.kind {
@@ -63,7 +68,7 @@ pub(super) fn interpret<'s>(compact: &'s [u8], machine: &mut Machine<'s>) -> Res
         _ => path,
     };
     if let Some(top) = top.filter(|_| path.starts_with('/')) {
-        machine.console = console::find(top, root, split_options(path).0, options, node)?;
+        machine.console = console::find(top, root, split_options(path).0, options, original, node)?;
     }
     Ok(())
 }
@@ -120,7 +125,7 @@ fn processor<'s>(node: &mut Node<'s>, cells: Cells, machine: &mut Machine<'s>) {
 
 /// A child of `/reserved-memory`: Devicetree Specification 3.5.
 fn reservation<'s>(node: &mut Node<'s>, bus: &Bus<'s>, root: Cells, machine: &mut Machine<'s>) {
-    let name = node.name;
+    let name = node.name();
     let no_map = node.value(Symbol::NO_MAP).is_some();
     let asked = node.number_if(Symbol::ALIGNMENT, |alignment| alignment == 0 || alignment.is_power_of_two());
     // Where there is a place, a wish for another does not count.
@@ -176,7 +181,7 @@ fn next_place<'s>(
 
 /// Linux's binding `arm/psci.yaml`.
 fn psci(node: &mut Node<'_>) -> Option<Psci> {
-    let version = match node.cell(Symbol::CLASS).and_then(class_at) {
+    let version = match node.class().and_then(class_at) {
         Some(Class::Psci(version)) => version,
         _ => PsciVersion::V0_1,
     };

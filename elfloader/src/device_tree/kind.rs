@@ -1,6 +1,6 @@
 //! What the boot reads of which nodes.
 //!
-//! In the compacted tree a node's name begins with a word for its kind, so that whoever reads it need not work out
+//! In the compacted tree a node's name begins with a letter for its kind, so that whoever reads it need not work out
 //! again what it is.
 
 use super::symbol::{Symbol, SymbolSet};
@@ -101,15 +101,19 @@ impl Kind {
         }
     }
 
-    /// The word, as it lies in memory, that begins the name of its copy: so the rest is copied by words.
-    pub(super) const fn tag(self) -> u32 {
-        u32::from_ne_bytes([self as u8, b' ', b' ', b' '])
+    /// The words, as they lie in memory, of its copy's name: a letter for the kind, then where the name is in the
+    /// original, six bits a letter, since the library wants text.
+    pub(super) fn copy_name(self, index: u32) -> [u32; 2] {
+        let letter = |shift: u32| 0x40 | (index >> shift & 0x3F) as u8;
+        let first = [self as u8, letter(18), letter(12), letter(6)];
+        [u32::from_ne_bytes(first), u32::from_ne_bytes([letter(0), 0, 0, 0])]
     }
 
-    /// The kind of a copied node by its letter, and its name.
-    pub(super) fn of_copy(name: &str) -> Option<(Self, &str)> {
-        let kind = match name.as_bytes().first()? {
-            b'/' => return Some((Self::Root, name)),
+    /// The kind of a copied node by its name, and where the original's is; the root has none.
+    pub(super) fn of_copy(name: &str) -> Option<(Self, u32)> {
+        let (first, letters) = name.as_bytes().split_first()?;
+        let kind = match first {
+            b'/' => Self::Root,
             b'A' => Self::Aliases,
             b'B' => Self::Bus,
             b'C' => Self::Cpu,
@@ -123,7 +127,7 @@ impl Kind {
             b'W' => Self::Power,
             _ => return None,
         };
-        Some((kind, name.get(4..)?))
+        Some((kind, letters.iter().fold(0, |index, letter| index << 6 | u32::from(letter & 0x3F))))
     }
 }
 

@@ -6,6 +6,7 @@ use shared_abi::addr::PhysRange;
 use super::TreeError;
 use super::cells::{Cells, Ranges, nameable, number};
 use super::kind::Kind;
+use super::original::Original;
 use super::symbol::{COUNT, Symbol};
 use crate::platform::Full;
 
@@ -15,30 +16,50 @@ use crate::platform::Full;
 /// at each: only [`Self::check`] fails, and nothing that was read counts if it does.
 pub(super) struct Node<'s> {
     pub kind: Kind,
-    pub name: &'s str,
-    /// By symbol.
-    values: [Option<&'s [u8]>; COUNT],
+    original: Original<'s>,
+    /// Where its name is in the original.
+    name: u32,
+    /// By symbol, where the properties are in the original.
+    values: [Option<u32>; COUNT],
     /// The first thing that is wrong.
     fault: Option<TreeError<'s>>,
 }
 
 impl<'s> Node<'s> {
     /// One that states nothing, to be read over.
-    pub const fn new() -> Self {
-        Self { kind: Kind::Ignored, name: "", values: [None; COUNT], fault: None }
+    pub const fn new(original: Original<'s>) -> Self {
+        Self { kind: Kind::Ignored, original, name: 0, values: [None; COUNT], fault: None }
     }
 
     /// Reads a node's properties, which the library calls by their symbols' letters, in place of what was read before.
     #[inline(never)]
-    pub fn read(&mut self, node: FdtNode<'_, 's>) -> Result<(), TreeError<'s>> {
+    pub fn read(&mut self, node: FdtNode<'_, '_>) -> Result<(), TreeError<'s>> {
         (self.kind, self.name) = Kind::of_copy(node.name).ok_or(TreeError::Library)?;
         self.values = [None; COUNT];
         for NodeProperty { name, value } in node.properties() {
             if let Some(place) = Symbol::index_of_letter(name).and_then(|index| self.values.get_mut(index)) {
-                *place = Some(value);
+                *place = value.try_into().map(u32::from_be_bytes).ok();
             }
         }
         Ok(())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'s str {
+        match self.kind {
+            Kind::Root => "/",
+            _ => self.original.name(self.name),
+        }
+    }
+
+    /// What its copy says it is, as a number of the table of classes.
+    pub fn class(&self) -> Option<u32> {
+        self.number_of(Symbol::CLASS)
+    }
+
+    /// What the copy has for a symbol.
+    fn number_of(&self, symbol: Symbol) -> Option<u32> {
+        self.values.get(symbol.index()).copied().flatten()
     }
 
     /// Whether the node is as it should be, as far as it was read.
@@ -58,7 +79,7 @@ impl<'s> Node<'s> {
     #[inline(never)]
     pub fn malformed(&mut self, symbol: Symbol) {
         let length = self.value(symbol).map_or(0, <[u8]>::len);
-        self.refuse(TreeError::Property { node: self.name, property: symbol.name(), length });
+        self.refuse(TreeError::Property { node: self.name(), property: symbol.name(), length });
     }
 
     /// Remembers that the machine has no room for what the node states.
@@ -70,7 +91,7 @@ impl<'s> Node<'s> {
 
     /// A value, if the node states it.
     pub fn value(&self, symbol: Symbol) -> Option<&'s [u8]> {
-        self.values.get(symbol.index()).copied().flatten()
+        self.original.value(self.number_of(symbol)?)
     }
 
     /// One cell or two.
@@ -129,7 +150,7 @@ impl<'s> Node<'s> {
     /// The part of a range of bytes that a physical address can name; `None` if that is nothing.
     #[inline(never)]
     pub fn nameable(&mut self, start: u64, length: u64) -> Option<PhysRange> {
-        nameable(self.name, start, length).unwrap_or_else(|error| {
+        nameable(self.name(), start, length).unwrap_or_else(|error| {
             self.refuse(error);
             None
         })

@@ -86,9 +86,8 @@ fn read<T>(tree: &[u8], test: impl FnOnce(Result<Survey, TreeError<'_>>, &Machin
     let mut words = vec![0u64; tree.len().div_ceil(8)];
     let aligned = &mut words.as_mut_bytes()[..tree.len()];
     aligned.copy_from_slice(tree);
-    let mut scratch = vec![0xEE; SCRATCH];
     let mut machine = Machine::new();
-    let result = describe(aligned, &mut scratch, &mut machine);
+    let result = describe(aligned, &mut machine);
     test(result, &machine)
 }
 
@@ -572,29 +571,28 @@ fn every_structural_damage_has_its_code() {
 
 #[test]
 fn what_does_not_fit_is_an_error() {
-    let tree = Tree::new().node("memory", |t| t.cells("reg", &[0, 0, 0, 9])).finish();
-    let mut words = vec![0u64; tree.len().div_ceil(8)];
-    words.as_mut_bytes()[..tree.len()].copy_from_slice(&tree);
-    let mut fits = 0;
-    for capacity in 0..256 {
-        let mut scratch = vec![0; capacity];
-        let mut machine = Machine::new();
-        match describe(&words.as_bytes()[..tree.len()], &mut scratch, &mut machine) {
-            Ok(_) => fits += 1,
-            Err(error) => assert_eq!(error, TreeError::Scratch { capacity: 4 * capacity }),
-        }
-    }
-    assert!(fits > 100, "only {fits} sizes were enough");
+    // Nodes that say nothing, but for what they are.
+    let reserved = |count: usize| {
+        let fill = |t: Tree| (0..count).fold(t, |t, _| t.node("range", |t| t));
+        Tree::new().node("reserved-memory", fill).finish()
+    };
+    let do_fit = |count: &usize| read(&reserved(*count), |result, _| result.is_ok());
+    let fits = (COMPACT / 5..=COMPACT / 4).rev().find(do_fit).expect("a node is four words");
+    read(&reserved(fits + 1), |result, _| {
+        assert_eq!(result, Err(TreeError::Scratch { capacity: 4 * COMPACT }));
+    });
 
+    let tree = Tree::new().node("memory", |t| t.cells("reg", &[0, 0, 0, 9])).finish();
+    let words = vec![0u64; tree.len().div_ceil(8)];
     let mut moved = vec![0u64; words.len() + 1];
     let moved = &mut moved.as_mut_bytes()[1..][..tree.len()];
     moved.copy_from_slice(&tree);
-    let mut scratch = vec![0; SCRATCH];
-    assert_eq!(describe(moved, &mut scratch, &mut Machine::new()), Err(TreeError::Alignment));
+    assert_eq!(describe(moved, &mut Machine::new()), Err(TreeError::Alignment));
 
     let cpus = |count: u32| {
         let fill = |t: Tree| {
-            (0..count).fold(t.cells("#address-cells", &[1]), |t, id| t.node("cpu", |t| t.cells("reg", &[id])))
+            let cpu = |t: Tree, id| t.node("cpu", |t| t.cells("reg", &[id]).text("enable-method", "psci"));
+            (0..count).fold(t.cells("#address-cells", &[1]), cpu)
         };
         Tree::new().node("cpus", fill).finish()
     };

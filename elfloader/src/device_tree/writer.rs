@@ -1,16 +1,16 @@
-//! Writes the compacted tree into the space that the caller gave, by words as they lie in memory: big-endian.
+//! Writes the compacted tree, by words as they lie in memory: big-endian.
 //!
 //! ```text
 //! 0    header   strings (a constant)   reservations   structure …
 //! ```
 
-use zerocopy::IntoBytes;
+use arrayvec::ArrayVec;
 
-use super::TreeError;
-use super::compact::Word;
 use super::header::HEADER;
 use super::kind::Kind;
+use super::original::Word;
 use super::symbol::{STRINGS, Symbol};
+use super::{COMPACT, TreeError};
 
 /// Structure block tokens (Devicetree Specification 5.4.1).
 pub(super) mod token {
@@ -27,61 +27,69 @@ const HEADER_WORDS: usize = HEADER / 4;
 /// Where the reservations begin: at an even word.
 const RESERVATIONS: usize = (HEADER_WORDS + STRINGS.len()).next_multiple_of(2);
 
+/// The compacted tree: on the stack while the tree is read.
+pub(super) type Compact = ArrayVec<Word, COMPACT>;
+
 /// A tree being written. Offsets are in words.
 ///
 /// What does not fit is not written and remembered, so that only [`Self::finish`] can fail.
 pub(super) struct Writer<'s> {
-    out: &'s mut [Word],
-    at: usize,
+    out: &'s mut Compact,
     structure: usize,
     overflow: bool,
 }
 
 impl<'s> Writer<'s> {
     /// Begins a tree with its constant part and the given reservation entries, which need no terminator.
-    pub(super) fn new(out: &'s mut [Word], reservations: &[Word]) -> Self {
-        let mut writer = Self { out, at: HEADER_WORDS, structure: 0, overflow: false };
-        writer.write(&STRINGS, &[0; RESERVATIONS - HEADER_WORDS - STRINGS.len()]);
-        writer.write(reservations, &[0; 4]);
-        writer.structure = writer.at;
+    pub(super) fn new(out: &'s mut Compact, reservations: &[Word]) -> Self {
+        let mut writer = Self { out, structure: 0, overflow: false };
+        writer.write(&[0; HEADER_WORDS]);
+        writer.write(&STRINGS);
+        writer.write(&[0; RESERVATIONS - HEADER_WORDS - STRINGS.len()]);
+        writer.write(reservations);
+        writer.write(&[0; 4]);
+        writer.structure = writer.position();
         writer
     }
 
     /// How far the tree is written.
     pub(super) const fn position(&self) -> usize {
-        self.at
+        self.out.len()
     }
 
     /// Takes back all from `position` on.
     pub(super) fn rewind(&mut self, position: usize) {
-        self.at = self.at.min(position);
+        self.out.truncate(position);
     }
 
-    /// Begins a node; `name` is all words of its name, the terminator included.
-    pub(super) fn begin_node(&mut self, kind: Kind, name: &[Word]) {
+    /// Begins a node whose name is at an index of the original.
+    pub(super) fn begin_node(&mut self, kind: Kind, name: u32) {
         match kind {
-            Kind::Root => self.write(&[token::BEGIN_NODE.to_be(), 0], &[]),
-            _ => self.write(&[token::BEGIN_NODE.to_be(), kind.tag()], name),
+            Kind::Root => self.write(&[token::BEGIN_NODE.to_be(), 0]),
+            _ => {
+                let [first, second] = kind.copy_name(name);
+                self.write(&[token::BEGIN_NODE.to_be(), first, second]);
+            }
         }
     }
 
     /// Ends the innermost node.
     pub(super) fn end_node(&mut self) {
-        self.write(&[token::END_NODE.to_be()], &[]);
+        self.write(&[token::END_NODE.to_be()]);
     }
 
-    /// Adds a property; `value` is all words of its `length` bytes.
-    pub(super) fn property(&mut self, symbol: Symbol, length: u32, value: &[Word]) {
-        self.write(&[token::PROP, length, symbol.offset()].map(u32::to_be), value);
+    /// Adds a property that is at an index of the original; [`Symbol::CLASS`] is no property and has a number there.
+    pub(super) fn property(&mut self, symbol: Symbol, index: u32) {
+        self.write(&[token::PROP, 4, symbol.offset(), index].map(u32::to_be));
     }
 
-    /// Ends the tree; gives its bytes.
+    /// Ends the tree.
     ///
     /// # Errors
     /// [`TreeError::Scratch`] if not all of it fitted.
-    pub(super) fn finish(mut self) -> Result<&'s [u8], TreeError<'static>> {
-        self.write(&[token::END.to_be()], &[]);
-        let end = self.at;
+    pub(super) fn finish(mut self) -> Result<(), TreeError<'static>> {
+        self.write(&[token::END.to_be()]);
+        let end = self.position();
         let [total, structure, structure_length, strings, strings_length, reservations] =
             [end, self.structure, end - self.structure, HEADER_WORDS, STRINGS.len(), RESERVATIONS]
                 .map(|words| words as u32 * 4);
@@ -97,25 +105,14 @@ impl<'s> Writer<'s> {
             strings_length,
             structure_length,
         ];
-        self.at = 0;
-        self.write(&fields.map(u32::to_be), &[]);
-        let Self { out, overflow, .. } = self;
-        let capacity = size_of_val(out);
-        out.get(..end).filter(|_| !overflow).map(IntoBytes::as_bytes).ok_or(TreeError::Scratch { capacity })
+        for (place, field) in self.out.iter_mut().zip(fields) {
+            *place = field.to_be();
+        }
+        if self.overflow { Err(TreeError::Scratch { capacity: COMPACT * 4 }) } else { Ok(()) }
     }
 
-    /// Writes one after the other.
-    fn write(&mut self, head: &[Word], body: &[Word]) {
-        let place = self.out.get_mut(self.at..).and_then(|rest| rest.get_mut(..head.len() + body.len()));
-        let Some((first, second)) = place.and_then(|place| place.split_at_mut_checked(head.len())) else {
-            self.overflow = true;
-            return;
-        };
-        for (parts, words) in [(first, head), (second, body)] {
-            for (part, word) in parts.iter_mut().zip(words) {
-                *part = *word;
-            }
-        }
-        self.at += head.len() + body.len();
+    #[inline]
+    fn write(&mut self, words: &[Word]) {
+        self.overflow |= self.out.try_extend_from_slice(words).is_err();
     }
 }

@@ -5,7 +5,6 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use elfloader::device_tree;
 use elfloader::kernel_elf::KernelElf;
 use elfloader::memory_map::MemoryMap;
 use elfloader::plan::Room;
@@ -13,8 +12,6 @@ use elfloader::platform::Machine;
 
 /// What the stages fill, one after the other.
 pub struct Scratch {
-    /// What the boot reads of the device tree.
-    pub tree: [u32; device_tree::SCRATCH],
     /// The machine.
     pub machine: Machine<'static>,
     /// Its memory.
@@ -32,7 +29,6 @@ unsafe impl Sync for Single {}
 
 #[unsafe(link_section = ".early.scratch")]
 static SCRATCH: Single = Single(UnsafeCell::new(Scratch {
-    tree: [0; device_tree::SCRATCH],
     machine: Machine::new(),
     map: MemoryMap::new(),
     elf: None,

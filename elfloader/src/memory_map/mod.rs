@@ -34,7 +34,7 @@ pub use placement::ANYWHERE;
 pub const REGIONS: usize = 160;
 
 /// Most claims on a map, parts of one claim not counted.
-pub const CLAIMS: usize = 8;
+pub const CLAIMS: usize = 24;
 
 /// A run of whole pages of RAM with one use, on one NUMA node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

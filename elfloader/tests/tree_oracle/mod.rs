@@ -5,7 +5,7 @@
 
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
-use elfloader::device_tree::{SCRATCH, describe};
+use elfloader::device_tree::describe;
 use elfloader::memory_map::MemoryMap;
 use elfloader::platform::{EnableMethod, Machine};
 use shared_abi::memory::RegionKind;
@@ -456,11 +456,11 @@ fn is_timer(node: FdtNode<'_>) -> bool {
 /// included. Gives the error's code, or 0.
 pub fn check(tree: &[u8]) -> u16 {
     let mut words: Vec<u64> = vec![0; tree.len().div_ceil(8)];
-    let aligned = &mut zerocopy::IntoBytes::as_mut_bytes(words.as_mut_slice())[..tree.len()];
-    aligned.copy_from_slice(tree);
-    let mut scratch = vec![0; SCRATCH];
+    zerocopy::IntoBytes::as_mut_bytes(words.as_mut_slice())[..tree.len()].copy_from_slice(tree);
+    let mut trimmed = words.clone();
+    let aligned = &zerocopy::IntoBytes::as_bytes(words.as_slice())[..tree.len()];
     let mut machine = Machine::new();
-    let survey = match describe(aligned, &mut scratch, &mut machine) {
+    let survey = match describe(aligned, &mut machine) {
         Ok(survey) => survey,
         Err(error) => {
             assert!((401..=420).contains(&error.code()) && error.code() != 420, "{error:?}");
@@ -476,7 +476,6 @@ pub fn check(tree: &[u8]) -> u16 {
     check_map(&machine);
 
     // The tree may be trimmed to its extent and its seeds wiped, and says the same.
-    let mut trimmed = words;
     let bytes = zerocopy::IntoBytes::as_mut_bytes(trimmed.as_mut_slice());
     for seed in &survey.seeds {
         bytes[seed.offset..seed.offset + seed.length].fill(0);
@@ -485,9 +484,8 @@ pub fn check(tree: &[u8]) -> u16 {
     let overlaps = |at: usize, length: usize| {
         survey.seeds.iter().any(|s| s.offset < at + length && at < s.offset + s.length)
     };
-    let mut scratch = vec![0; SCRATCH];
     let mut again = Machine::new();
-    match describe(&bytes[..survey.extent], &mut scratch, &mut again) {
+    match describe(&bytes[..survey.extent], &mut again) {
         Ok(_) => assert!(Facts::of(&again) == found || overlaps(0, survey.extent)),
         // A hostile tree's seeds may lie over what describes it.
         Err(error) => assert!(overlaps(0, survey.extent), "{error}"),

@@ -62,24 +62,24 @@ pub struct Given<'a> {
 
 /// The first address of RAM that a tree states; `None` if it states none.
 pub fn ram_base(tree: &[u8]) -> Outcome<Option<u64>> {
-    let (mut scratch, mut machine) = (vec![0; device_tree::SCRATCH], Box::new(Machine::new()));
-    describe(tree, &mut scratch, &mut machine)?;
+    let (mut aligned, mut machine) = (Vec::new(), Box::new(Machine::new()));
+    describe(tree, &mut aligned, &mut machine)?;
     Ok(machine.memory.iter().map(|memory| memory.range.start().get()).min())
 }
 
-/// Describes the machine of a tree, which the loader finds at a multiple of 8.
-fn describe<'s>(tree: &[u8], scratch: &'s mut [u32], machine: &mut Machine<'s>) -> Outcome<Survey> {
-    let mut aligned = vec![0_u64; tree.len().div_ceil(8)];
+/// Describes the machine of a tree, which the loader finds at a multiple of 8: it is copied to `aligned`.
+fn describe<'t>(tree: &[u8], aligned: &'t mut Vec<u64>, machine: &mut Machine<'t>) -> Outcome<Survey> {
+    aligned.resize(tree.len().div_ceil(8), 0);
     let bytes = zerocopy::IntoBytes::as_mut_bytes(&mut aligned[..]);
     let (bytes, _) = bytes.split_at_mut(tree.len());
     bytes.copy_from_slice(tree);
-    Ok(device_tree::describe(bytes, scratch, machine)?)
+    Ok(device_tree::describe(bytes, machine)?)
 }
 
 /// Decides everything. What the boot would refuse is a [`Failure`] with the code of the refusal.
 pub fn foresee(given: &Given<'_>) -> Outcome<Snapshot> {
     let image = open(given)?;
-    let (mut scratch, mut machine) = (vec![0; device_tree::SCRATCH], Box::new(Machine::new()));
+    let (mut aligned, mut machine) = (Vec::new(), Box::new(Machine::new()));
     let (bytes, start, source) = match given.tree {
         Some(tree) => (tree, given.places.tree, given.places.source),
         None => {
@@ -88,7 +88,7 @@ pub fn foresee(given: &Given<'_>) -> Outcome<Snapshot> {
             (packed.ok_or_else(|| Failure::new("no device tree to plan with"))?, start, TreeSource::PACKED)
         }
     };
-    let survey = describe(bytes, &mut scratch, &mut machine)?;
+    let survey = describe(bytes, &mut aligned, &mut machine)?;
     machine.boot.initrd = given.initrd.or(machine.boot.initrd);
     machine.console = machine.console.or(image.command_line("").early_console()?);
     if given.places.flags().contains(PlatformFlags::NO_FIRMWARE) {
