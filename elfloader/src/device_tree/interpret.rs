@@ -42,6 +42,10 @@ pub(super) fn interpret<'s>(
                 top = Some(place);
                 root = Bus::of(node);
                 machine.model = node.text(Symbol::MODEL).unwrap_or_default();
+                // It is printed: strings are printable (2.2.4), lest one command a terminal.
+                if machine.model.chars().any(char::is_control) {
+                    node.malformed(Symbol::MODEL);
+                }
             }
             Kind::Memory => memory(node, root.cells, machine),
             Kind::Cpus => cpus = Bus::of(node),

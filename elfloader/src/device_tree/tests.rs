@@ -265,6 +265,15 @@ fn what_lies_below_a_bus_that_is_off_is_off() {
 }
 
 #[test]
+fn a_model_that_would_command_a_terminal_is_malformed() {
+    machine(Tree::new().text("model", "Kärnten® 2"), |machine| assert_eq!(machine.model, "Kärnten® 2"));
+    for model in ["A\x1b[2JBoard", "A\nBoard", "A\u{9b}2JBoard"] {
+        let (code, line) = refusal(&Tree::new().text("model", model).finish());
+        assert_eq!((code, line.contains("model")), (415, true), "{line}");
+    }
+}
+
+#[test]
 fn a_trimmed_tree_keeps_all_of_the_structure_block_that_its_header_states() {
     let mut tree = Tree::new().text("model", "A Board").finish();
     tree.extend([0; 64]);
