@@ -34,10 +34,10 @@ declare -Ar held=(
     [boot 64 KiB]=100000
     [boot 16 MiB]=115000
     [MMU off]=1000
-    [code]=110592
+    [code]=106496
     [read-only data]=20480
     [data]=4096
-    [scratch memory]=28672
+    [scratch memory]=16384
     [stacks]=28672
     [tables]=114688
 )

@@ -6,11 +6,15 @@ mod tables;
 
 use core::fmt::Write as _;
 
-use elfloader::handoff::{self, Entered, Facts, Tables};
+use elfloader::command_line::CommandLine;
+use elfloader::entropy::Entropy;
+use elfloader::handoff::{self, Entered, Facts, Processor, Tables};
 use elfloader::image::Image;
 use elfloader::kernel_elf::KernelElf;
-use elfloader::occupancy;
-use elfloader::plan::{LoadPlan, PlacedPlan, Placement, Policy};
+use elfloader::memory_map::MemoryMap;
+use elfloader::occupancy::{self, Tree};
+use elfloader::plan::{LoadPlan, PlacedPlan, Placement, Policy, Room};
+use elfloader::platform::Machine;
 use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
 use shared_abi::boot_info::PlatformFlags;
 use shared_abi::contract::registers::EntryRegisters;
@@ -91,16 +95,44 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
     let tree = occupancy::lay_out(map, machine, processor.physical_size.limit(), &image, &found)?;
     firmware::settle_tree(&found, &tree, &survey, &mut identity)?;
 
+    let (own, image, entropy) = (&own, &image, &entropy);
+    let found = Found { entered, processor, own, image, tree, machine, command_line, entropy };
+    load(&found, map, &mut identity)
+}
+
+/// What is there, whatever the kernel.
+struct Found<'a> {
+    entered: Entered,
+    processor: Processor,
+    own: &'a OwnImage,
+    image: &'a Image<'static>,
+    tree: Tree,
+    machine: &'a Machine<'static>,
+    command_line: CommandLine<'static>,
+    entropy: &'a Entropy,
+}
+
+/// The second half of the story: the kernel. Its lists are on the stack, where the small device tree was before.
+#[inline(never)]
+fn load(
+    found: &Found<'_>,
+    map: &mut MemoryMap<'static>,
+    identity: &mut IdentityMap,
+) -> Result<Jump, BootError> {
+    let Found { entered, processor, own, image, tree, machine, command_line, entropy } = *found;
+    let (mut elf, mut room) = (None, Room::new());
+
     stages::begin("read the kernel");
-    image::verify(&image)?;
-    let elf = KernelElf::parse_into(&mut scratch.elf, image.bytes_of_kind(Kind::KERNEL).ok_or(misplaced)?)?;
+    image::verify(image)?;
+    let bytes = image.bytes_of_kind(Kind::KERNEL).ok_or(EntryError::Place { phys: own.base().get() })?;
+    let elf = KernelElf::parse_into(&mut elf, bytes)?;
 
     stages::begin("plan");
     let randomize = command_line.allows_randomness();
     let ram_end = map.mapped_span().map_or(0, PhysRange::end);
     let placement = Placement::choose(elf, &Policy::new(elf.note(), randomize), entropy.layout, ram_end)?;
-    let site = occupancy::site(&image, elf, machine, map, command_line);
-    let plan = LoadPlan::new(elf, placement, site, map.regions(), &mut scratch.room)?;
+    let site = occupancy::site(image, elf, machine, map, command_line);
+    let plan = LoadPlan::new(elf, placement, site, map.regions(), &mut room)?;
     let arena = occupancy::take_arena(map, &plan)?;
     let placed = plan.place(arena)?;
 
@@ -110,8 +142,8 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
     let relocations = unsafe { crate::machine::memory::carry_out(&placed) };
 
     stages::begin("build the tables");
-    occupancy::describe(map, &image, &placed, entered.level)?;
-    let (store, empty) = tables::build(&own, &placed, map)?;
+    occupancy::describe(map, image, &placed, entered.level)?;
+    let (store, empty) = tables::build(own, &placed, map)?;
     cache::make_executable(placed.written_code());
 
     stages::begin("write BootInfo");
@@ -120,11 +152,11 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
     let facts = Facts {
         entered,
         processor,
-        image: &image,
+        image,
         tree,
         machine,
         command_line,
-        entropy: &entropy,
+        entropy,
         placed: &placed,
         relocations,
         regions: map.regions(),
@@ -134,9 +166,9 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
     write_boot_info(&facts)?;
 
     self_check::check(&placed, PageTable::ttbr1(store.root()), &store)?;
-    tables::name_kernel_code(&image, &placed);
+    tables::name_kernel_code(image, &placed);
     report::situation().in_kernel = true;
-    Ok(leave(&image, &placed, &registers, empty.start()))
+    Ok(leave(image, &placed, &registers, empty.start()))
 }
 
 /// Writes the facts where the kernel will read them, timeline and log last.

@@ -18,7 +18,7 @@ use shared_abi::uart::UartKind;
 pub const MEMORY_RANGES: usize = 64;
 
 /// Most reserved ranges at stated places.
-pub const RESERVATIONS: usize = 96;
+pub const RESERVATIONS: usize = 80;
 
 /// Most reserved ranges whose place the loader chooses.
 pub const DYNAMIC_RESERVATIONS: usize = 8;

@@ -1,25 +1,18 @@
-//! The large values of the boot, in memory that is free after it.
-//!
-//! They are too large to move about, and the stack is not where hundreds of regions belong.
+//! The large values that the whole boot needs, in memory that is free after it. Those of one half, the small device
+//! tree and the kernel's lists, take turns on the stack.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use elfloader::kernel_elf::KernelElf;
 use elfloader::memory_map::MemoryMap;
-use elfloader::plan::Room;
 use elfloader::platform::Machine;
 
-/// What the stages fill, one after the other.
+/// What the first half fills.
 pub struct Scratch {
     /// The machine.
     pub machine: Machine<'static>,
     /// Its memory.
     pub map: MemoryMap<'static>,
-    /// The kernel.
-    pub elf: Option<KernelElf<'static>>,
-    /// The plan's lists.
-    pub room: Room,
 }
 
 struct Single(UnsafeCell<Scratch>);
@@ -28,12 +21,7 @@ struct Single(UnsafeCell<Scratch>);
 unsafe impl Sync for Single {}
 
 #[unsafe(link_section = ".early.scratch")]
-static SCRATCH: Single = Single(UnsafeCell::new(Scratch {
-    machine: Machine::new(),
-    map: MemoryMap::new(),
-    elf: None,
-    room: Room::new(),
-}));
+static SCRATCH: Single = Single(UnsafeCell::new(Scratch { machine: Machine::new(), map: MemoryMap::new() }));
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 

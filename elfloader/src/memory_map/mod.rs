@@ -31,7 +31,7 @@ pub use error::{Claim, MapError};
 pub use placement::ANYWHERE;
 
 /// Most regions that a map holds.
-pub const REGIONS: usize = 160;
+pub const REGIONS: usize = 128;
 
 /// Most claims on a map, parts of one claim not counted.
 pub const CLAIMS: usize = 24;
