@@ -19,7 +19,7 @@ use super::TreeError;
 use super::class::{Class, before_zero, class_at, class_of};
 use super::header::Blocks;
 use super::kind::Kind;
-use super::original::{NodeName, Word, bytes, node_name, value, words_of};
+use super::original::{Word, bytes, node_name, value, words_of};
 use super::symbol::Symbol;
 use super::writer::{Compact, Writer, token};
 use crate::platform::Gic;
@@ -227,7 +227,7 @@ impl<'d, 's> Pass<'d, 's> {
         let Some((name, rest)) = node_name(start) else { return Err(self.truncated(at)) };
         self.rest = rest;
         let kind = match self.nodes.last() {
-            Some(parent) => parent.kind.child(name.text),
+            Some(parent) => parent.kind.child(name),
             None => Kind::Root,
         };
         let mut device = Device { kind, class: None };
@@ -321,12 +321,7 @@ impl<'d, 's> Pass<'d, 's> {
     }
 
     /// Copies a node's beginning, unless it turns out not to be okay.
-    fn copy(
-        &mut self,
-        node: &mut Node,
-        name: NodeName<'_>,
-        class: Option<u32>,
-    ) -> Result<(), TreeError<'static>> {
+    fn copy(&mut self, node: &mut Node, name: &[u8], class: Option<u32>) -> Result<(), TreeError<'static>> {
         let position = self.writer.position();
         self.begin_copy(node, name)?;
         let head = self.writer.position();
@@ -390,9 +385,9 @@ impl<'d, 's> Pass<'d, 's> {
         Ok(())
     }
 
-    fn begin_copy(&mut self, node: &mut Node, name: NodeName<'_>) -> Result<(), TreeError<'static>> {
+    fn begin_copy(&mut self, node: &mut Node, name: &[u8]) -> Result<(), TreeError<'static>> {
         // Errors and the memory map print it: on one line, and without a terminal's commands.
-        if !name.text.iter().all(|letter| matches!(letter, b' '..=b'~')) {
+        if !name.iter().all(|letter| matches!(letter, b' '..=b'~')) {
             let offset = self.offset(self.from(node.name));
             return Err(TreeError::Name { offset, name: 0 });
         }

@@ -22,8 +22,8 @@ impl<'t> Original<'t> {
 
     /// The name at an index. It was found printable when its node was copied.
     pub fn name(self, index: u32) -> &'t str {
-        let name = node_name(self.from(index)).map(|(name, _)| name.text);
-        name.and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default()
+        let name = node_name(self.from(index)).and_then(|(name, _)| core::str::from_utf8(name).ok());
+        name.unwrap_or_default()
     }
 }
 
@@ -44,15 +44,8 @@ pub(super) fn value(property: &[Word]) -> Option<(&[Word], usize)> {
     Some((words.get(..words_of(length))?, length as usize))
 }
 
-/// A node's name.
-#[derive(Clone, Copy)]
-pub(super) struct NodeName<'d> {
-    /// Without the zero that ends it.
-    pub text: &'d [u8],
-}
-
-/// A node's name and what follows.
-pub(super) fn node_name(words: &[Word]) -> Option<(NodeName<'_>, &[Word])> {
+/// A node's name without the zero that ends it, and what follows.
+pub(super) fn node_name(words: &[Word]) -> Option<(&[u8], &[Word])> {
     let mut count = 0;
     loop {
         let word = u32::from_le(*words.get(count)?);
@@ -61,7 +54,7 @@ pub(super) fn node_name(words: &[Word]) -> Option<(NodeName<'_>, &[Word])> {
         if zeros != 0 {
             let length = (count - 1) * 4 + (zeros.trailing_zeros() / 8) as usize;
             let (words, rest) = words.split_at_checked(count)?;
-            return Some((NodeName { text: bytes(words, length) }, rest));
+            return Some((bytes(words, length), rest));
         }
     }
 }
