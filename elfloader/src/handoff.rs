@@ -398,7 +398,7 @@ fn files(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteErr
     if facts.command_line.length() > 0 {
         out.command_line(&facts.command_line.parts())?;
     }
-    for module in facts.image.payload.entries().filter(|entry| entry.kind == Kind::MODULE) {
+    for module in facts.image.payload.of_kind(Kind::MODULE) {
         let phys = facts.image.range_of(&module);
         let name = out.string(module.name())?;
         out.push(&Module {

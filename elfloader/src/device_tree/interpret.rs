@@ -78,6 +78,7 @@ pub(super) fn interpret<'s>(
 }
 
 /// A path and what follows its colon.
+#[inline(never)]
 fn split_options(path: &str) -> (&str, &str) {
     let colon = path.bytes().position(|byte| byte == b':');
     let split = colon.and_then(|colon| Some((path.get(..colon)?, path.get(colon + 1..)?)));

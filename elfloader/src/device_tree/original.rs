@@ -16,11 +16,13 @@ impl<'t> Original<'t> {
     }
 
     /// The value of the property that begins at an index.
+    #[inline(never)]
     pub fn value(self, index: u32) -> Option<&'t [u8]> {
         value(self.from(index)).map(|(words, length)| bytes(words, length))
     }
 
     /// The name at an index. It was found printable when its node was copied.
+    #[inline(never)]
     pub fn name(self, index: u32) -> &'t str {
         let name = node_name(self.from(index)).and_then(|(name, _)| core::str::from_utf8(name).ok());
         name.unwrap_or_default()

@@ -62,6 +62,7 @@ impl TableCount {
     }
 
     /// Notes that tables of a level are needed for all of a range that is not empty.
+    #[inline(never)]
     fn touch(&mut self, level: usize, (start, end): (u64, u64)) {
         let (Some(shift), Some(last)) = (COVERS.get(level), self.last.get_mut(level)) else { return };
         let (first, until) = (start >> shift, (end - 1) >> shift);

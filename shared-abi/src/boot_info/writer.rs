@@ -93,6 +93,13 @@ pub struct BootInfoWriter<'a> {
     closed_count: usize,
 }
 
+/// Writes a directory entry where no such is aligned; `None` without room.
+#[cold]
+#[inline(never)]
+fn write_unaligned(entry: &DirectoryEntry, room: &mut [u8]) -> Option<()> {
+    entry.write_to_prefix(room).ok()
+}
+
 impl<'a> BootInfoWriter<'a> {
     /// Bytes that a blob takes beside its tables and strings, at most.
     pub const OVERHEAD: usize = size_of::<Header>() + DIRECTORY + 2 * ALIGNMENT as usize;
@@ -201,6 +208,7 @@ impl<'a> BootInfoWriter<'a> {
     ///
     /// # Errors
     /// No room.
+    #[inline(never)]
     pub fn string(&mut self, text: &str) -> Result<StringRef, WriteError> {
         if text.is_empty() {
             return Ok(StringRef::default());
@@ -248,7 +256,7 @@ impl<'a> BootInfoWriter<'a> {
             let room = self.buffer.get_mut(place..).ok_or(full)?;
             match DirectoryEntry::mut_from_prefix(room) {
                 Ok((place, _)) => *place = self.open,
-                Err(_) => self.open.write_to_prefix(room).map_err(|_| full)?,
+                Err(_) => write_unaligned(&self.open, room).ok_or(full)?,
             }
             self.closed_count += 1;
         }

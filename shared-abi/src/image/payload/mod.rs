@@ -232,10 +232,19 @@ impl<'a> PayloadTable<'a> {
         self.records().filter(known).filter_map(load)
     }
 
+    /// The entries of a kind, in ascending order.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = Entry> + use<'a> {
+        self.records_of(kind).filter_map(load)
+    }
+
+    fn records_of(&self, kind: Kind) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        // The kind is what an entry begins with.
+        self.records().filter(move |record| load(record) == Some(kind))
+    }
+
     /// The first entry of a kind.
     pub fn find(&self, kind: Kind) -> Option<Entry> {
-        // The kind is what an entry begins with.
-        load(self.records().find(|record| load(record) == Some(kind))?)
+        load(self.records_of(kind).next()?)
     }
 
     /// The kernel. There is always one; `None` cannot come from a table that was opened.
