@@ -29,13 +29,13 @@ case $what in
 esac
 target=${CARGO_TARGET_DIR:-target}
 
-# What is held; the code with some room, since another compiler makes it a little larger.
+# What is held; code and constants with some room, since another compiler makes them a little larger.
 declare -Ar held=(
     [boot 64 KiB]=100000
     [boot 16 MiB]=115000
     [MMU off]=1000
     [code]=114688
-    [read-only data]=20480
+    [read-only data]=24576
     [data]=4096
     [scratch memory]=16384
     [stacks]=28672
