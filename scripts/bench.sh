@@ -38,7 +38,7 @@ declare -Ar held=(
     [read-only data]=24576
     [data]=4096
     [scratch memory]=16384
-    [stacks]=28672
+    [stacks]=36864
     [tables]=114688
 )
 status=0
@@ -168,7 +168,10 @@ if [ "$what" = check ]; then scripts/setup.sh run; else scripts/setup.sh bench; 
 # shellcheck source=/dev/null
 . "$target/handoff-env.sh"
 case $what in
-    all) bench_boot && bench_kernel ;;
+    all)
+        bench_boot
+        bench_kernel
+        ;;
     boot) bench_boot ;;
     check) bench_check ;;
     kernel) bench_kernel ;;

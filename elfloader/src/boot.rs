@@ -84,8 +84,6 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
         // Whatever the tree says: nobody is there to answer.
         machine.psci = None;
     }
-    let entropy = firmware::take_entropy(machine, &image);
-    let machine = &*machine;
     firmware::start_console(machine, &own)?;
     firmware::announce(&entered, machine, &image);
     let command_line = image.command_line(machine.boot.command_line);
@@ -93,6 +91,7 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
     stages::begin("map the memory");
     let map = &mut scratch.map;
     let tree = occupancy::lay_out(map, machine, processor.physical_size.limit(), &image, &found)?;
+    let entropy = firmware::take_entropy(machine, &image);
     firmware::settle_tree(&found, &tree, &survey, &mut identity)?;
 
     let (own, image, entropy) = (&own, &image, &entropy);

@@ -51,7 +51,11 @@ pub fn lay_out<'n>(
         // Claimed with the image.
         TreeSource::PACKED => true,
         _ => match map.claim(tree.range, RegionKind::DEVICE_TREE, NAME) {
-            Err(MapError::NotMemory { .. }) => false,
+            Err(MapError::NotMemory { .. }) => {
+                // Names are read there until the kernel is entered: what of it is RAM is not given away.
+                map.reserve(tree.range, RegionKind::FIRMWARE, NAME)?;
+                false
+            }
             claimed => claimed.map(|()| true)?,
         },
     };

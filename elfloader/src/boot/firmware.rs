@@ -43,7 +43,9 @@ pub fn describe(
     machine: &mut Machine<'static>,
 ) -> Result<(Tree, Survey), BootError> {
     let (range, source) = find_tree(entered, image, identity)?;
-    // SAFETY: nobody writes to the tree while it is described.
+    // SAFETY: nobody writes to the tree while it is described. What the description borrows of it after that lies
+    // behind the header, which `trim` writes to, and is no seed but the one that is taken before `wipe_seeds`; where the
+    // tree is copied, the original's place is nobody else's.
     let survey = device_tree::describe(unsafe { identity.bytes(range) }, machine)?;
     let range = PhysRange::new(range.start(), survey.extent as u64).unwrap_or(range);
     Ok((Tree { range, source }, survey))

@@ -18,8 +18,8 @@ pub fn open(own: &OwnImage, identity: &mut IdentityMap) -> Result<Image<'static>
     let header = read_header(own, identity)?;
     let range = image_range(own, &header)?;
     map_image(own, range, identity)?;
-    // SAFETY: nobody writes to the image before the plan is carried out, and what is read of it after that, names
-    // and the table's entries, is not what the plan writes to.
+    // SAFETY: nobody writes to the image before the plan is carried out, and what is read of it after that, names,
+    // the table's entries and a packed tree's texts, is not what the plan writes to.
     let bytes = unsafe { identity.bytes(range) };
     let payload = PayloadTable::open(bytes, &header, cpu::crc32c())?;
     let (resident, stub, tables) = (own.resident(), own.stub(), own.tables());

@@ -66,20 +66,12 @@ impl Iterator for Ranges<'_> {
     }
 }
 
-/// The part of a range of bytes that a physical address can name; `None` if that is nothing.
-pub(super) fn nameable<'s>(
-    node: &'s str,
-    start: u64,
-    length: u64,
-) -> Result<Option<PhysRange>, TreeError<'s>> {
+/// The part of a range of bytes that a physical address can name, which may be nothing; `None` if the range wraps round.
+pub(super) fn nameable(start: u64, length: u64) -> Option<PhysRange> {
     // A range may end with the very last byte that 64 bits can name.
-    let last = match length.checked_sub(1) {
-        Some(more) => start.checked_add(more).ok_or(TreeError::Range { node, start, length })?,
-        None => return Ok(None),
-    };
-    let range = PhysRange::from_bounds(start, last.saturating_add(1).min(PhysAddr::LIMIT));
-    // One that begins right at the limit has nothing below it.
-    Ok(range.filter(|range| !range.is_empty()))
+    let Some(more) = length.checked_sub(1) else { return Some(PhysRange::default()) };
+    let end = start.checked_add(more)?.saturating_add(1).min(PhysAddr::LIMIT);
+    Some(PhysRange::from_bounds(start, end).unwrap_or_default())
 }
 
 /// What a node says about the addresses of its children.

@@ -27,13 +27,14 @@ pub(super) fn find<'s>(
 ) -> Result<Option<Console<'s>>, TreeError<'s>> {
     // Buses from the root to the node's parent.
     let mut buses = ArrayVec::<Bus<'s>, DEPTH>::new();
-    let (mut place, mut bus) = (root, root_bus);
+    let mut place = root;
     for part in path.as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
         let child = place.children().find(|child| is_named(child.name, part, original));
+        // What a node says as a bus counts only for what is below it.
+        let bus = if buses.is_empty() { root_bus } else { Bus::of(node) };
+        node.check()?;
         let (Some(child), Ok(())) = (child, buses.try_push(bus)) else { return Ok(None) };
         node.read(child)?;
-        bus = Bus::of(node);
-        node.check()?;
         place = child;
     }
     let Some((parent, above)) = buses.split_last() else { return Ok(None) };

@@ -27,7 +27,10 @@ pub(super) fn interpret<'s>(
 ) -> Result<(), TreeError<'s>> {
     let tree = Fdt::new(compact).map_err(|_| TreeError::Library)?;
     for entry in tree.memory_reservations() {
-        if let Some(range) = nameable("memreserve", entry.address() as u64, entry.size() as u64)? {
+        let (start, length) = (entry.address() as u64, entry.size() as u64);
+        let wraps = TreeError::Range { node: "memreserve", start, length };
+        let range = nameable(start, length).ok_or(wraps)?;
+        if !range.is_empty() {
             machine.add_reservation(range, false, "memreserve")?;
         }
     }
@@ -89,6 +92,9 @@ fn split_options(path: &str) -> (&str, &str) {
 fn memory<'s>(node: &mut Node<'s>, cells: Cells, machine: &mut Machine<'s>) {
     let numa = numa_node(node);
     for (start, length) in node.ranges(Symbol::REG, cells) {
+        if node.is_refused() {
+            break;
+        }
         let range = node.nameable(start, length);
         let left_out = length - range.map_or(0, PhysRange::len);
         machine.unnameable_memory = machine.unnameable_memory.saturating_add(left_out);
@@ -165,7 +171,11 @@ fn next_place<'s>(
     bus: &Bus<'s>,
     root: Cells,
 ) -> Option<PhysRange> {
-    for (start, length) in stated {
+    // One of no length reserves nothing, wherever it is.
+    for (start, length) in stated.filter(|(_, length)| *length > 0) {
+        if node.is_refused() {
+            break;
+        }
         // Without `ranges`, which is required, as if they were empty.
         let start = match bus.ranges {
             None => Ok(Some(start)),

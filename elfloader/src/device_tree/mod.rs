@@ -40,9 +40,10 @@ use crate::platform::Machine;
 use original::Original;
 use writer::Compact;
 
-/// Words of the compacted tree. A processor takes 12, and [`crate::platform::CPUS`] of them leave room for the rest of
-/// a board; all that the boot reads of any board's tree that Linux 6.1 has is less than half of it.
-const COMPACT: usize = 13 << 8;
+/// Words of the compacted tree. A processor takes 12, or 16 where it states a NUMA node, and [`crate::platform::CPUS`]
+/// of them leave room for the rest of a board; all that the boot reads of any board's tree that Linux 6.1 has is less
+/// than half of it.
+const COMPACT: usize = 18 << 8;
 
 /// Reads a tree of at least the total size that its header states. The description borrows text from it, and the random
 /// seed: who wipes that takes it first.

@@ -67,6 +67,11 @@ impl<'s> Node<'s> {
         self.fault.map_or(Ok(()), Err)
     }
 
+    /// Whether something is wrong with the node: what is left of it need not be read.
+    pub const fn is_refused(&self) -> bool {
+        self.fault.is_some()
+    }
+
     /// Remembers what is wrong with the node, unless something is already.
     #[cold]
     #[inline(never)]
@@ -78,6 +83,9 @@ impl<'s> Node<'s> {
     #[cold]
     #[inline(never)]
     pub fn malformed(&mut self, symbol: Symbol) {
+        if self.is_refused() {
+            return;
+        }
         let length = self.value(symbol).map_or(0, <[u8]>::len);
         self.refuse(TreeError::Property { node: self.name(), property: symbol.name(), length });
     }
@@ -150,9 +158,11 @@ impl<'s> Node<'s> {
     /// The part of a range of bytes that a physical address can name; `None` if that is nothing.
     #[inline(never)]
     pub fn nameable(&mut self, start: u64, length: u64) -> Option<PhysRange> {
-        nameable(self.name(), start, length).unwrap_or_else(|error| {
-            self.refuse(error);
-            None
-        })
+        let range = nameable(start, length);
+        if range.is_none() {
+            // The name is looked for here only: it may be long, and a value may state many ranges.
+            self.refuse(TreeError::Range { node: self.name(), start, length });
+        }
+        range.filter(|range| !range.is_empty())
     }
 }

@@ -600,7 +600,11 @@ fn what_does_not_fit_is_an_error() {
 
     let cpus = |count: u32| {
         let fill = |t: Tree| {
-            let cpu = |t: Tree, id| t.node("cpu", |t| t.cells("reg", &[id]).text("enable-method", "psci"));
+            let cpu = |t: Tree, id| {
+                t.node("cpu", |t| {
+                    t.cells("reg", &[id]).text("enable-method", "psci").cells("numa-node-id", &[id / 64])
+                })
+            };
             (0..count).fold(t.cells("#address-cells", &[1]), cpu)
         };
         Tree::new().node("cpus", fill).finish()
@@ -613,6 +617,20 @@ fn what_does_not_fit_is_an_error() {
     };
     read(&memory(64), |result, _| assert!(result.is_ok()));
     assert_eq!(refusal(&memory(65)).0, 418);
+}
+
+#[test]
+fn many_ranges_below_a_long_name_take_no_time() {
+    const BYTES: usize = 512 << 10;
+    let started = std::time::Instant::now();
+    let name = format!("memory@{}", "a".repeat(BYTES));
+    let memory = Tree::new().node(&name, |t| t.cells("reg", &vec![0; BYTES / 4]));
+    machine(memory, |machine| assert!(machine.memory.is_empty()));
+    // Of these not one has a place.
+    let elsewhere = |t: Tree| t.node(&name, |t| t.cells("reg", &vec![1; BYTES / 8 / 3 * 3]));
+    let tree = Tree::new().node("reserved-memory", |t| elsewhere(t.cells("ranges", &[0, 9, 0, 9, 1])));
+    let code = refusal(&tree.finish()).0;
+    assert!(code == 415 && started.elapsed().as_secs() < 3, "E{code:04} after {:?}", started.elapsed());
 }
 
 #[test]

@@ -90,7 +90,10 @@ impl<'n> MemoryMap<'n> {
     }
 
     /// Takes what RAM there is in `bytes`, rounded outward, from what is weaker; the first of equals stays.
-    fn reserve(&mut self, bytes: PhysRange, kind: RegionKind, name: &'n str) -> Result<(), MapError<'n>> {
+    ///
+    /// # Errors
+    /// [`MapError::TooManyRegions`]; the map is then unchanged.
+    pub fn reserve(&mut self, bytes: PhysRange, kind: RegionKind, name: &'n str) -> Result<(), MapError<'n>> {
         if bytes.is_empty() {
             return Ok(());
         }

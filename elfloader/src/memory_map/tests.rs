@@ -197,6 +197,19 @@ fn dynamic_reservations_avoid_claims_and_a_wish_may_fail() {
 }
 
 #[test]
+fn what_is_only_partly_memory_can_be_kept() {
+    let machine = machine_with(&[(0x4000_0000, 0x47FF_F800)]);
+    let mut map = laid_out(&machine, 1 << 48);
+    let tree = range(0x47FF_E000, 0x47FF_F800);
+    let refused = map.claim(tree, RegionKind::DEVICE_TREE, "tree");
+    assert!(matches!(refused, Err(MapError::NotMemory { .. })), "{refused:?}");
+    map.reserve(tree, RegionKind::FIRMWARE, "tree").unwrap();
+    let copy = map.allocate(0x2000, PAGE, ANYWHERE, RegionKind::DEVICE_TREE, "tree").unwrap();
+    let arena = map.allocate(0x4_0000, PAGE, ANYWHERE, RegionKind::LOADER_RECLAIMABLE, "arena").unwrap();
+    assert!(!copy.overlaps(tree) && !arena.overlaps(tree), "{copy} {arena}");
+}
+
+#[test]
 fn a_full_map_refuses_and_stays_as_it_was() {
     let mut map = laid_out(&machine_with(&[(0, 0x100_0000)]), u64::MAX);
     for index in 0..(REGIONS as u64 - 1) / 2 {

@@ -47,7 +47,8 @@ impl ReadOnly<'_> {
         }
         let mut end = start;
         loop {
-            let mut next = if end < resident.start { resident.start } else { u64::MAX };
+            let is_ahead = !resident.is_empty() && end <= resident.start;
+            let mut next = if is_ahead { resident.start } else { u64::MAX };
             for run in self.kernel() {
                 if run.start > end {
                     next = next.min(run.start);
@@ -55,8 +56,8 @@ impl ReadOnly<'_> {
                     end = end.max(run.end);
                 }
             }
-            // Else the run goes on with one that was passed over.
-            if next > end {
+            // Else the run goes on with one that was passed over; the resident loader is a run of its own.
+            if next > end || next == resident.start {
                 return (end, PageSize::Size1G, next);
             }
         }

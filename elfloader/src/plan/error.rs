@@ -36,9 +36,9 @@ refusals! {
     /// The console's registers need more room than they have in the handoff window.
     248 Console { range: PhysRange = "The registers." }
         => "the console's registers {range} leave their place in the handoff window";
-    /// The plan needs more memory than can be addressed.
+    /// The kernel's file, or what the plan makes room for, is larger than 16 TiB.
     249 TooLarge { length: u64 = "Bytes of what is too large." }
-        => "the plan needs {length:#x} bytes of memory and more: that cannot be addressed";
+        => "the plan needs {length:#x} bytes of memory and more: 16 TiB are the most";
     /// The arena that was found for the plan is not what the plan asked for.
     250 Arena { found: PhysRange = "What was found.", length: u64 = "Bytes asked for.", alignment: u64 = "Alignment asked for." }
         => "the arena {found} is not {length:#x} bytes aligned to {alignment:#x}";

@@ -238,3 +238,34 @@ fn data_linked_below_its_file_offset_does_not_alias_the_text_it_shares_a_file_pa
     let text = planned(&file.build(), RANDOM);
     assert!(text.contains("rw- copied"), "{text}");
 }
+
+#[test]
+fn the_resident_loader_is_read_only_wherever_it_lies() {
+    let file = ElfBuilder::good().build();
+    let elf = KernelElf::parse(&file).unwrap();
+    let placement = Placement::choose(&elf, &as_noted(), [0; 2], 0x4800_0000).unwrap();
+    // Before, behind and right behind each of the kernel's pages, and nowhere.
+    for page in 0..16 {
+        let start = 0x4021_0000 + page * PAGE;
+        for resident in [(start, start + 0x8000), (start, start)] {
+            let resident = PhysRange::from_bounds(resident.0, resident.1).unwrap();
+            let mut room = Room::new();
+            let site = Site { resident, ..site() };
+            let plan = LoadPlan::new(&elf, placement, site, &ram(), &mut room).unwrap();
+            let arena = PhysRange::new(PhysAddr::new(0x4400_0000).unwrap(), plan.arena().length()).unwrap();
+            let placed = plan.place(arena).unwrap();
+            let mut end = 0x4000_0000;
+            for mapping in placed.mappings(&ram()).filter(|mapping| mapping.purpose == Purpose::DirectMap) {
+                let (from, to) = (mapping.phys.get(), mapping.phys.get() + mapping.virt.len());
+                assert_eq!(from, end, "{mapping}");
+                end = to;
+                let overlaps = !resident.is_empty() && from < resident.end() && resident.start().get() < to;
+                assert!(
+                    !overlaps || mapping.attributes.rights() == Rights::ReadOnly,
+                    "{resident}: {mapping}"
+                );
+            }
+            assert_eq!(end, 0x4800_0000);
+        }
+    }
+}

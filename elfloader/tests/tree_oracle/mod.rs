@@ -5,7 +5,7 @@
 
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
-use elfloader::device_tree::describe;
+use elfloader::device_tree::{HEADER, Survey, describe};
 use elfloader::memory_map::MemoryMap;
 use elfloader::platform::{EnableMethod, Machine};
 use shared_abi::memory::RegionKind;
@@ -474,6 +474,7 @@ pub fn check(tree: &[u8]) -> u16 {
     }
     assert!(survey.extent <= tree.len());
     check_map(&machine);
+    check_borrowed(aligned, &survey, &machine);
 
     // The tree may be trimmed to its extent and its seeds wiped, and says the same.
     let bytes = zerocopy::IntoBytes::as_mut_bytes(trimmed.as_mut_slice());
@@ -491,6 +492,22 @@ pub fn check(tree: &[u8]) -> u16 {
         Err(error) => assert!(overlaps(0, survey.extent), "{error}"),
     }
     0
+}
+
+/// Sees that what the description borrows from the tree is not what the loader writes there: the header, which it
+/// trims, and the seeds, which it takes and wipes.
+fn check_borrowed(tree: &[u8], survey: &Survey, machine: &Machine<'_>) {
+    let boot = &machine.boot;
+    let texts = [machine.model, boot.command_line, boot.console_path];
+    let names =
+        machine.reservations.iter().map(|reserved| reserved.name).filter(|name| *name != "memreserve");
+    let wishes = machine.dynamic_reservations.iter().map(|reserved| reserved.name);
+    for text in texts.into_iter().chain(names).chain(wishes).filter(|text| !text.is_empty()) {
+        let start = text.as_ptr().addr().wrapping_sub(tree.as_ptr().addr());
+        let end = start + text.len();
+        assert!(HEADER <= start && end <= survey.extent, "{text}");
+        assert!(survey.seeds.iter().all(|seed| end <= seed.offset || seed.offset + seed.length <= start));
+    }
 }
 
 /// Lays out the memory and checks the map against the machine's own statements.

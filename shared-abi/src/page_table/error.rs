@@ -5,7 +5,8 @@ use core::fmt;
 use crate::addr::{Frame, PageSize, PhysAddr, VirtAddr};
 use crate::vmsa::{Descriptor, DescriptorError};
 
-/// Why an operation on page tables was refused. Nothing has been changed.
+/// Why an operation on page tables was refused. Nothing has been changed, unless the tree is being built
+/// ([`PageTable::build`](super::PageTable::build)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TableError {
     /// The range does not consist of whole pages.

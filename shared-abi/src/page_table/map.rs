@@ -3,7 +3,8 @@
 //! The range is cut into *chunks*: runs of equal leaves inside one table, of the largest size that alignment,
 //! length and the caller's cap allow. The survey walks to each chunk, sees that its entries are free and counts
 //! the tables that are missing, exactly. Then those tables are taken from the store, unreachable for any walk.
-//! Only then is anything written, and nothing can fail any more. Invalid entries become valid: no TLB has them.
+//! Only then is anything written, and nothing can fail any more. Invalid entries become valid: no TLB has them. A
+//! tree that is given up where it cannot be finished needs no survey: [`PageTable::build`].
 
 use super::chain::Chain;
 use super::table::{ENTRIES, Table, TableStore};
