@@ -15,7 +15,8 @@ use elfloader::memory_map::MemoryMap;
 use elfloader::occupancy::{self, Tree};
 use elfloader::plan::{LoadPlan, PlacedPlan, Placement, Policy, Room};
 use elfloader::platform::Machine;
-use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
+use handoff_bare::cache::{self, Reach};
+use shared_abi::addr::{PAGE, PhysAddr, PhysRange, VirtRange};
 use shared_abi::boot_info::PlatformFlags;
 use shared_abi::contract::registers::EntryRegisters;
 use shared_abi::image::header::{BootFlags, LogLevel};
@@ -25,12 +26,13 @@ use shared_abi::rights::Rights;
 use shared_abi::verdict::Ending;
 
 use crate::error::{BootError, EntryError};
+use crate::machine::ending::MEANS;
 use crate::machine::entry::EntryFlags;
 use crate::machine::jump::{self, Jump};
 use crate::machine::log::log;
 use crate::machine::own_image::OwnImage;
 use crate::machine::tables::IdentityMap;
-use crate::machine::{cache, cpu, ending, report, scratch, self_check, stages};
+use crate::machine::{cpu, report, scratch, self_check, stages};
 
 /// Where the entry code leads, with the MMU on: the first line of Rust.
 #[unsafe(no_mangle)]
@@ -61,7 +63,7 @@ fn refuse(error: &BootError) -> ! {
     // The log takes every byte; there is no error to act on.
     let _ = writeln!(log, "error E{code:04}: {error}");
     log.say_without_console();
-    ending::end(Ending::Refused, code)
+    MEANS.end(Ending::Refused, code)
 }
 
 fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
@@ -143,7 +145,10 @@ fn load(
     stages::begin("build the tables");
     occupancy::describe(map, image, &placed, entered.level)?;
     let (store, empty) = tables::build(own, &placed, map)?;
-    cache::make_executable(placed.written_code());
+    // The identity map has it at its physical address.
+    let written = placed.written_code();
+    let written = written.filter_map(|range| VirtRange::from_bounds(range.start().get(), range.end()));
+    cache::make_executable(written, Reach::ThisCpu);
 
     stages::begin("write BootInfo");
     let registers = EntryRegisters::ABI_1.with_physical_size(processor.physical_size);

@@ -14,9 +14,9 @@ mod reclaim {
     use core::arch::asm;
     use core::cell::UnsafeCell;
 
+    use handoff_bare::translate::{Access, translate};
     use kernel::address_space::UserSpace;
     use kernel::machine::memory::{KernelHeap, Memory};
-    use kernel::machine::translate::{Access, translate};
     use kernel::machine::{console, ending, memory, user, vectors};
     use kernel::println;
     use shared_abi::addr::{PAGE, PageSize, PhysAddr, VirtAddr, VirtRange};

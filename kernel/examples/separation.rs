@@ -13,10 +13,10 @@ mod separation {
     use alloc::vec::Vec;
     use core::arch::global_asm;
 
+    use handoff_bare::translate::{Access, translate};
     use kernel::address_space::{SpaceError, UserSpace};
     use kernel::faults::FaultFrame;
     use kernel::machine::memory::{KernelHeap, Memory};
-    use kernel::machine::translate::{Access, translate};
     use kernel::machine::{console, ending, memory, user, vectors};
     use kernel::println;
     use shared_abi::addr::{PAGE, PageSize, VirtAddr, VirtRange};

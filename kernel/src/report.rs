@@ -1,8 +1,9 @@
 //! What the kernel was handed and what it made of it, in words.
 
 use aarch64_cpu::registers::*;
+use handoff_bare::translate;
 use kernel::frames::Order;
-use kernel::machine::{memory, translate};
+use kernel::machine::memory;
 use kernel::{print, println};
 use shared_abi::addr::PAGE_SHIFT;
 use shared_abi::boot_info::{BootInfo, WindowId};

@@ -8,10 +8,10 @@ use core::fmt::{Display, Write};
 
 use crate::story::HEAP;
 use aarch64_cpu::registers::*;
+use handoff_bare::translate::{Access, translate};
 use kernel::address_space::{SpaceError, UserSpace};
 use kernel::frames::{FrameError, FrameRange, Order};
 use kernel::machine::memory::{self, Memory};
-use kernel::machine::translate::{Access, translate};
 use kernel::machine::user;
 use kernel::println;
 use shared_abi::addr::{PAGE, PageSize, PhysAddr, VirtAddr, VirtRange};

@@ -5,20 +5,21 @@ use elfloader::entropy::{Entropy, Offered};
 use elfloader::handoff::Entered;
 use elfloader::image::Image;
 use elfloader::occupancy::Tree;
-use elfloader::platform::{Conduit, Console, Machine};
+use elfloader::platform::{self, Console, Machine};
+use handoff_bare::mmio::Mmio;
 use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
-use shared_abi::boot_info::TreeSource;
+use shared_abi::boot_info::{Conduit, TreeSource};
 use shared_abi::image::header::LogLevel;
 use shared_abi::image::payload::Kind;
 use shared_abi::rights::Rights;
 use shared_abi::uart::{Uart, UartLayout};
 
 use crate::error::{BootError, EntryError};
+use crate::machine::ending::MEANS;
 use crate::machine::log::log;
-use crate::machine::mmio::Mmio;
 use crate::machine::own_image::OwnImage;
 use crate::machine::tables::IdentityMap;
-use crate::machine::{cpu, ending, tables};
+use crate::machine::{cpu, tables};
 
 /// Prints to the serial port that the packed command line names, until the device tree has been read.
 pub fn start_early_console(
@@ -150,9 +151,9 @@ fn trim(tree: PhysRange) {
 /// Maps the console's registers where the kernel will find them as well, and prints there from here on.
 pub fn start_console(machine: &Machine<'_>, own: &OwnImage) -> Result<(), BootError> {
     if let Some(psci) = machine.psci {
-        ending::set_conduit(match psci.conduit {
-            Conduit::Hvc => ending::Conduit::Hvc,
-            Conduit::Smc => ending::Conduit::Smc,
+        MEANS.set_conduit(match psci.conduit {
+            platform::Conduit::Hvc => Conduit::HVC,
+            platform::Conduit::Smc => Conduit::SMC,
         });
     }
     let Some(console) = &machine.console else { return Ok(()) };
@@ -174,7 +175,7 @@ unsafe fn print_to(console: &Console<'_>, base: u64) {
         access_width: u32::from(console.access_width),
     };
     // SAFETY: as the caller has it.
-    let registers = unsafe { Mmio::new(base, layout.access_width) };
+    let registers = unsafe { Mmio::new(base, PAGE - base % PAGE, layout.access_width) };
     log().set_console(Uart::start(console.kind, layout, registers));
 }
 

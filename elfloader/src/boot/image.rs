@@ -8,10 +8,11 @@ use shared_abi::rights::Rights;
 use elfloader::image::Image;
 
 use crate::error::{BootError, EntryError};
+use crate::machine::ending::MEANS;
 use crate::machine::log::log;
 use crate::machine::own_image::OwnImage;
 use crate::machine::tables::IdentityMap;
-use crate::machine::{cpu, ending, report};
+use crate::machine::{cpu, report};
 
 /// Opens the image that the loader is part of.
 pub fn open(own: &OwnImage, identity: &mut IdentityMap) -> Result<Image<'static>, BootError> {
@@ -46,7 +47,7 @@ fn read_header(own: &OwnImage, identity: &mut IdentityMap) -> Result<Header, Boo
     let page = unsafe { identity.bytes(own.header_page()) };
     let header = Header::decode(page, cpu::crc32c())?;
     if header.boot_flags.contains(BootFlags::SEMIHOSTING) {
-        ending::allow_semihosting();
+        MEANS.allow_semihosting();
     }
     log().print_up_to(header.log_level);
     Ok(header)

@@ -4,6 +4,7 @@ use elfloader::image::Image;
 use elfloader::layout;
 use elfloader::memory_map::MemoryMap;
 use elfloader::plan::{Mapping, PlacedPlan, Purpose};
+use handoff_bare::cache;
 use shared_abi::addr::{Frame, VirtRange};
 use shared_abi::contract::DIRECT_MAP_WINDOW;
 use shared_abi::image::payload::Kind;
@@ -11,8 +12,8 @@ use shared_abi::page_table::{PageTable, TableError, TableStore};
 use shared_abi::rights::Rights;
 
 use crate::machine::own_image::OwnImage;
+use crate::machine::report;
 use crate::machine::tables::Tables;
-use crate::machine::{cache, report};
 
 /// The tables as they stay, and the empty one that TTBR0 is left with.
 pub fn build(

@@ -8,10 +8,9 @@ use core::cell::UnsafeCell;
 use core::fmt;
 
 use elfloader::handoff::LOG_CAPACITY;
+use handoff_bare::mmio::Mmio;
 use shared_abi::image::header::LogLevel;
 use shared_abi::uart::Uart;
-
-use super::mmio::Mmio;
 
 /// The one log of the one CPU that runs.
 pub struct Log {

@@ -2,9 +2,8 @@
 
 use elfloader::plan::{Fill, PlacedPlan};
 use elfloader::relocation::Change;
+use handoff_bare::cache;
 use shared_abi::addr::PAGE;
-
-use super::cache;
 
 /// Fills the pages that are not in place and relocates. Returns the number of relocated words.
 ///

@@ -1,19 +1,16 @@
 //! The bare half of the loader: every effect on the machine, and all of its unsafe code.
 
-pub mod cache;
 pub mod cpu;
 pub mod ending;
 pub mod entry;
 pub mod jump;
 pub mod log;
 pub mod memory;
-pub mod mmio;
 pub mod own_image;
 pub mod report;
 pub mod scratch;
 pub mod self_check;
 pub mod stages;
 pub mod tables;
-pub mod translate;
 mod upper_levels;
 mod vectors;

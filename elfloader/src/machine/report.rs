@@ -15,7 +15,7 @@ use shared_abi::symbols::SymbolTable;
 use shared_abi::syndrome::{Syndrome, Vector};
 use shared_abi::verdict::Ending;
 
-use super::ending;
+use super::ending::MEANS;
 use super::log::log;
 use super::stages;
 use super::vectors::Frame;
@@ -97,12 +97,12 @@ pub extern "C" fn report_fault(frame: &Frame) -> ! {
     let ending = if situation().in_kernel { Ending::KernelFault } else { Ending::LoaderFault };
     // A load and a store, no exclusives: the fault may be that memory is not what it should be.
     if REPORTING.load(Ordering::Relaxed) && !log().lose_console() {
-        ending::end(ending, 0);
+        MEANS.end(ending, 0);
     }
     REPORTING.store(true, Ordering::Relaxed);
     describe(frame);
     log().say_without_console();
-    ending::end(ending, 0)
+    MEANS.end(ending, 0)
 }
 
 fn describe(frame: &Frame) {
@@ -173,5 +173,5 @@ pub fn report_panic(place: Option<&Location<'_>>) -> ! {
     }
     log.end();
     log.say_without_console();
-    ending::end(Ending::LoaderFault, 0)
+    MEANS.end(Ending::LoaderFault, 0)
 }

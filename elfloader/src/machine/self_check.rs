@@ -6,11 +6,10 @@
 use core::fmt;
 
 use elfloader::plan::PlacedPlan;
+use handoff_bare::translate::{Access, translate};
 use shared_abi::addr::{PageSize, PhysAddr, VirtAddr};
 use shared_abi::page_table::{PageTable, TableStore};
 use shared_abi::rights::Rights;
-
-use super::translate::{Access, translate};
 
 /// What the hardware says otherwise.
 #[derive(Clone, Copy, Debug)]

@@ -6,14 +6,14 @@
 
 use core::cell::UnsafeCell;
 
-use aarch64_cpu::asm::barrier;
+use handoff_bare::tlb;
+use handoff_bare::translate::{Access, translate};
 use shared_abi::addr::{Frame, PAGE, PageSize, PhysAddr, PhysRange, VirtAddr, VirtRange};
 use shared_abi::page_table::{PageTable, Table, TableError, TablePool, TableStore};
 use shared_abi::rights::Rights;
 use shared_abi::vmsa::Attributes;
 
 use super::own_image::OwnImage;
-use super::translate::{Access, translate};
 
 /// Tables for the identity map: the entry code's four, and one for each 2 MiB, GiB or 512 GiB that is begun.
 const EARLY_TABLES: usize = 24;
@@ -164,7 +164,6 @@ fn map(
 ) -> Result<(), TableError> {
     // Registers are at most a few pages at no particular place, so that no size has to be ruled out.
     tree.build(tables, virt, phys, attributes, PageSize::Size1G)?;
-    barrier::dsb(barrier::ISHST);
-    barrier::isb(barrier::SY);
+    tlb::publish();
     Ok(())
 }

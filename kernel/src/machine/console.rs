@@ -3,10 +3,9 @@
 use core::cell::UnsafeCell;
 use core::fmt;
 
+use handoff_bare::mmio::Mmio;
 use shared_abi::boot_info::BootInfo;
 use shared_abi::uart::Uart;
-
-use super::mmio::Mmio;
 
 struct Single(UnsafeCell<Option<Uart<Mmio>>>);
 
@@ -21,7 +20,7 @@ pub fn start(boot_info: &BootInfo<'_>) {
     let Some(console) = boot_info.console() else { return };
     let Some(kind) = console.kind() else { return };
     // SAFETY: the contract maps the port's registers there as Device memory, and the loader is done with them.
-    let registers = unsafe { Mmio::new(console.virt_base, console.access_width) };
+    let registers = unsafe { Mmio::new(console.virt_base, console.length, console.access_width) };
     // SAFETY: see `Single`.
     unsafe { *CONSOLE.0.get() = Some(Uart::start(kind, console.layout(), registers)) };
 }

@@ -7,6 +7,7 @@
 
 use core::fmt;
 
+use handoff_bare::translate::{Access, translate};
 use shared_abi::addr::{Frame, PAGE_SHIFT, PageSize, PhysAddr, VirtAddr, VirtRange};
 use shared_abi::boot_info::{self, BootInfo, WindowId};
 use shared_abi::page_table::Translation;
@@ -203,7 +204,6 @@ pub struct MappedWords;
 
 impl crate::faults::StackMemory for MappedWords {
     fn read(&self, address: VirtAddr) -> Option<u64> {
-        use super::translate::{Access, translate};
         translate(address, Access::Read)?;
         // SAFETY: the hardware has just confirmed that the aligned word can be read.
         Some(unsafe { (address.get() as *const u64).read_volatile() })

@@ -5,9 +5,7 @@
 pub mod console;
 pub mod ending;
 pub mod memory;
-pub mod mmio;
 pub mod reclaim;
 pub mod tlb;
-pub mod translate;
 pub mod user;
 pub mod vectors;
