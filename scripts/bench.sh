@@ -37,7 +37,7 @@ declare -Ar held=(
     [code]=114688
     [read-only data]=24576
     [data]=4096
-    [scratch memory]=16384
+    [scratch memory]=32768
     [stacks]=36864
     [tables]=114688
 )

@@ -80,19 +80,22 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
 
     stages::begin("read the device tree");
     let machine = &mut scratch.machine;
-    let (found, survey) = firmware::describe(&entered, &image, &mut identity, machine)?;
+    let described = firmware::describe(&entered, &image, &mut identity, machine);
     machine.console = machine.console.or(early);
     if entered.flags.contains(PlatformFlags::NO_FIRMWARE) {
         // Whatever the tree says: nobody is there to answer.
         machine.psci = None;
     }
+    // Also where the tree was refused: that is to be read.
     firmware::start_console(machine, &own)?;
+    let (found, survey) = described?;
     firmware::announce(&entered, machine, &image);
     let command_line = image.command_line(machine.boot.command_line);
 
     stages::begin("map the memory");
     let map = &mut scratch.map;
     let tree = occupancy::lay_out(map, machine, processor.physical_size.limit(), &image, &found)?;
+    firmware::tell_unplaced(map);
     let entropy = firmware::take_entropy(machine, &image);
     firmware::settle_tree(&found, &tree, &survey, &mut identity)?;
 

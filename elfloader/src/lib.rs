@@ -26,5 +26,9 @@ mod elf_builder;
 extern crate self as elfloader;
 
 #[cfg(test)]
+#[path = "../tests/tree_builder/mod.rs"]
+mod tree_builder;
+
+#[cfg(test)]
 #[path = "../tests/host_boot/mod.rs"]
 mod host_boot;

@@ -17,14 +17,17 @@ use shared_abi::uart::UartKind;
 /// Most memory ranges that a machine can state.
 pub const MEMORY_RANGES: usize = 64;
 
-/// Most reserved ranges at stated places.
-pub const RESERVATIONS: usize = 80;
+/// Most reserved ranges at stated places. The largest of Debian's arm64 trees has 44.
+pub const RESERVATIONS: usize = 144;
 
-/// Most reserved ranges whose place the loader chooses.
-pub const DYNAMIC_RESERVATIONS: usize = 8;
+/// Most reserved ranges whose place the loader chooses. The largest of Debian's arm64 trees has 3.
+pub const DYNAMIC_RESERVATIONS: usize = 16;
 
 /// Most processors.
 pub const CPUS: usize = 256;
+
+/// Most remarks; those after them are counted.
+pub const REMARKS: usize = 8;
 
 /// A list of the machine is full: stated as an error, since a machine described in part would boot wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,68 @@ pub struct Full {
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the machine has more than {} {}", self.limit, self.what)
+    }
+}
+
+/// Something that the machine states and the boot goes on without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remark<'t> {
+    /// A value is malformed and counts as absent.
+    Malformed {
+        /// Whose value.
+        node: &'t str,
+        /// Which one.
+        property: &'static str,
+    },
+    /// There is no room to keep it.
+    Dropped {
+        /// Whose.
+        node: &'t str,
+        /// What does not fit.
+        full: Full,
+    },
+}
+
+impl fmt::Display for Remark<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed { node, property } => write!(f, "{property} in \"{node}\" is malformed"),
+            Self::Dropped { node, full } => write!(f, "\"{node}\", since {full}"),
+        }
+    }
+}
+
+/// What the machine states and the boot goes on without, to be said in the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remarks<'t> {
+    kept: ArrayVec<Remark<'t>, REMARKS>,
+    more: usize,
+}
+
+impl<'t> Remarks<'t> {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self { kept: ArrayVec::new_const(), more: 0 }
+    }
+
+    /// Adds one.
+    #[cold]
+    pub fn add(&mut self, remark: Remark<'t>) {
+        // A value that is read twice is said once.
+        if self.kept.last() == Some(&remark) {
+            return;
+        }
+        self.more += usize::from(self.kept.try_push(remark).is_err());
+    }
+
+    /// The first [`REMARKS`] of them.
+    pub fn kept(&self) -> &[Remark<'t>] {
+        &self.kept
+    }
+
+    /// How many more there were.
+    pub const fn more(&self) -> usize {
+        self.more
     }
 }
 
@@ -265,6 +330,8 @@ pub struct Machine<'t> {
     pub timer_frequency: Option<u32>,
     /// What whoever started the loader asks for.
     pub boot: BootRequest<'t>,
+    /// What is stated and the boot goes on without.
+    pub remarks: Remarks<'t>,
 }
 
 impl<'t> Machine<'t> {
@@ -288,6 +355,7 @@ impl<'t> Machine<'t> {
                 kaslr_seed: 0,
                 console_path: "",
             },
+            remarks: Remarks::new(),
         }
     }
 
@@ -307,6 +375,12 @@ impl<'t> Machine<'t> {
     pub fn add_reservation(&mut self, range: PhysRange, no_map: bool, name: &'t str) -> Result<(), Full> {
         let full = Full { what: "reserved ranges", limit: RESERVATIONS };
         self.reservations.try_push(Reservation { range, no_map, name }).map_err(|_| full)
+    }
+
+    /// Takes out the last of the reserved ranges to be placed that is only a wish; its name.
+    pub fn drop_wish(&mut self) -> Option<&'t str> {
+        let last = self.dynamic_reservations.iter().rposition(|wanted| wanted.reusable)?;
+        self.dynamic_reservations.pop_at(last).map(|wish| wish.name)
     }
 
     /// Adds a reserved range to be placed.

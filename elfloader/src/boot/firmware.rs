@@ -1,9 +1,12 @@
 //! What firmware left: the device tree, the machine that it describes, the console, the command line.
 
+use core::fmt::Write as _;
+
 use elfloader::device_tree::{self, Survey};
 use elfloader::entropy::{Entropy, Offered};
 use elfloader::handoff::Entered;
 use elfloader::image::Image;
+use elfloader::memory_map::MemoryMap;
 use elfloader::occupancy::Tree;
 use elfloader::platform::{self, Console, Machine};
 use handoff_bare::mmio::Mmio;
@@ -191,4 +194,24 @@ pub fn announce(entered: &Entered, machine: &Machine<'_>, image: &Image<'_>) {
         .text(" + ")
         .hex(image.range.len())
         .end();
+    // The log takes every byte; there is no error to act on.
+    for remark in machine.remarks.kept() {
+        let _ = writeln!(log().line(LogLevel::Normal), "device tree: ignored {remark}");
+    }
+    if machine.remarks.more() > 0 {
+        let more = machine.remarks.more() as u64;
+        log().line(LogLevel::Normal).text("device tree: ignored ").number(more).text(" more").end();
+    }
+}
+
+/// Names the reserved ranges that were only a wish and found no place.
+pub fn tell_unplaced(map: &MemoryMap<'_>) {
+    for name in map.unplaced() {
+        log()
+            .line(LogLevel::Normal)
+            .text("device tree: no place for \"")
+            .text(name)
+            .text("\", which can do without")
+            .end();
+    }
 }

@@ -37,6 +37,7 @@ impl Cells {
 }
 
 /// The addresses and sizes of a value such as `reg`.
+#[derive(Clone)]
 pub(super) struct Ranges<'s> {
     cells: Cells,
     bytes: &'s [u8],
@@ -79,7 +80,7 @@ pub(super) fn nameable(start: u64, length: u64) -> Option<PhysRange> {
 pub(super) struct Bus<'s> {
     pub cells: Cells,
     /// The node's name.
-    name: &'s str,
+    pub name: &'s str,
     /// The `ranges` value; `None` if there is none, so that its children have no physical addresses.
     pub ranges: Option<&'s [u8]>,
 }

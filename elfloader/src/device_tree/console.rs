@@ -13,7 +13,7 @@ use super::kind::{Kind, is_base};
 use super::node::Node;
 use super::original::Original;
 use super::symbol::Symbol;
-use crate::platform::Console;
+use crate::platform::{Console, Remark};
 
 /// Finds the console by its path without options; `None` if it is not there, not okay, not of a known kind, or
 /// at no physical address: a machine without console boots. Each node on the way is read to `node`.
@@ -32,21 +32,21 @@ pub(super) fn find<'s>(
         let child = place.children().find(|child| is_named(child.name, part, original));
         // What a node says as a bus counts only for what is below it.
         let bus = if buses.is_empty() { root_bus } else { Bus::of(node) };
-        node.check()?;
         let (Some(child), Ok(())) = (child, buses.try_push(bus)) else { return Ok(None) };
         node.read(child)?;
         place = child;
     }
     let Some((parent, above)) = buses.split_last() else { return Ok(None) };
 
-    let device = Device::read(node, parent.cells);
-    node.check()?;
-    let Some(device) = device else { return Ok(None) };
+    let Some(device) = Device::read(node, parent.cells) else { return Ok(None) };
     let mut address = device.address;
     let mut bus = parent;
     for above in above.iter().rev() {
         let Some(inner) = address else { return Ok(None) };
-        address = bus.translate(above.cells, inner)?;
+        address = bus.translate(above.cells, inner).unwrap_or_else(|_| {
+            node.remarks.add(Remark::Malformed { node: bus.name, property: Symbol::RANGES.name() });
+            None
+        });
         bus = above;
     }
     Ok(address.and_then(PhysAddr::new).map(|base| Console {

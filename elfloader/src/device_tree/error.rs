@@ -113,13 +113,6 @@ pub enum TreeError<'t> {
         /// Its length.
         length: u64,
     },
-    /// The initial RAM disk ends before it begins, or cannot be addressed.
-    Initrd {
-        /// Its start.
-        start: u64,
-        /// Its end.
-        end: u64,
-    },
     /// The machine has more of something than its description holds.
     Full(Full),
     /// The tree's bytes do not begin at a multiple of 4; the boot protocol wants 8.
@@ -148,7 +141,6 @@ impl TreeError<'_> {
             Self::Seeds { .. } => 414,
             Self::Property { .. } => 415,
             Self::Range { .. } => 416,
-            Self::Initrd { .. } => 417,
             Self::Full(_) => 418,
             Self::Alignment => 419,
             Self::Library => 420,
@@ -209,9 +201,6 @@ impl fmt::Display for TreeError<'_> {
             }
             Self::Range { node, start, length } => {
                 write!(f, "the device tree's range {start:#x} of {length:#x} bytes in \"{node}\" wraps round")
-            }
-            Self::Initrd { start, end } => {
-                write!(f, "the device tree's initrd from {start:#x} to {end:#x} is no range")
             }
             Self::Full(full) => fmt::Display::fmt(full, f),
             Self::Alignment => f.write_str("the device tree does not lie at a multiple of 8"),

@@ -16,10 +16,17 @@ use super::original::Original;
 use super::symbol::Symbol;
 use super::{TreeError, console};
 use crate::platform::{
-    BootRequest, Conduit, Cpu, DynamicReservation, EnableMethod, Full, Machine, Psci, PsciVersion,
+    BootRequest, Conduit, Cpu, DYNAMIC_RESERVATIONS, DynamicReservation, EnableMethod, Full, MEMORY_RANGES,
+    Machine, Psci, PsciVersion, Remark,
 };
 
-/// Fills in the description.
+/// Most ranges that RAM can be narrowed to. Linux reads two.
+const USABLE_RANGES: usize = 16;
+
+/// The bits of MPIDR_EL1 that are no affinity and may be set (Arm ARM D23.2.101): RES1, U and MT.
+const MPIDR_OTHER: u64 = 1 << 31 | 1 << 30 | 1 << 24;
+
+/// Fills in the description. The console is looked for even in a tree that is refused: the refusal is to be read.
 pub(super) fn interpret<'s>(
     compact: &[u8],
     original: Original<'s>,
@@ -36,6 +43,7 @@ pub(super) fn interpret<'s>(
     }
     machine.boot = BootRequest::default();
     let (mut top, mut chosen, mut alias) = (None, false, None);
+    let (mut usable, mut refused) = (None, Ok(()));
     let (mut root, mut cpus, mut reserved) = (Bus::DEFAULT, Bus::DEFAULT, Bus::DEFAULT);
     let node = &mut Node::new(original);
     for place in tree.all_nodes() {
@@ -47,6 +55,7 @@ pub(super) fn interpret<'s>(
                 machine.model = node.text(Symbol::MODEL).unwrap_or_default();
                 // It is printed: strings are printable (2.2.4), lest one command a terminal.
                 if machine.model.chars().any(char::is_control) {
+                    machine.model = "";
                     node.malformed(Symbol::MODEL);
                 }
             }
@@ -58,6 +67,16 @@ pub(super) fn interpret<'s>(
             Kind::Chosen if !chosen => {
                 chosen = true;
                 machine.boot = request(node);
+                usable = node
+                    .value(Symbol::USABLE_MEMORY_RANGE)
+                    .map(|_| node.ranges(Symbol::USABLE_MEMORY_RANGE, root.cells));
+                for symbol in [Symbol::ELF_CORE_HEADER, Symbol::IMA_BUFFER] {
+                    for (start, length) in node.ranges(symbol, root.cells) {
+                        if let Some(range) = node.nameable(start, length) {
+                            node.must_fit(machine.add_reservation(range, false, symbol.name()));
+                        }
+                    }
+                }
             }
             Kind::Aliases => alias = node.text(Symbol::CONSOLE_ALIAS),
             Kind::Power if machine.psci.is_none() => machine.psci = psci(node),
@@ -66,7 +85,10 @@ pub(super) fn interpret<'s>(
             }
             _ => {}
         }
-        node.check()?;
+        refused = refused.and(node.check());
+    }
+    if let Some(usable) = usable {
+        refused = refused.and_then(|()| narrow(machine, usable));
     }
 
     let (path, options) = split_options(machine.boot.console_path);
@@ -77,7 +99,8 @@ pub(super) fn interpret<'s>(
     if let Some(top) = top.filter(|_| path.starts_with('/')) {
         machine.console = console::find(top, root, split_options(path).0, options, original, node)?;
     }
-    Ok(())
+    machine.remarks = core::mem::take(&mut node.remarks);
+    refused
 }
 
 /// A path and what follows its colon.
@@ -88,10 +111,44 @@ fn split_options(path: &str) -> (&str, &str) {
     split.unwrap_or((path, ""))
 }
 
-/// A node with `device_type = "memory"`, or of that name: all ranges of its `reg`.
+/// Keeps of the machine's RAM what lies in the ranges of `/chosen/linux,usable-memory-range` (Linux's binding
+/// `chosen.txt`): the rest is another kernel's, which may have crashed in it.
+fn narrow<'s>(machine: &mut Machine<'s>, usable: Ranges<'s>) -> Result<(), TreeError<'s>> {
+    let stated = core::mem::replace(&mut machine.memory, ArrayVec::<_, MEMORY_RANGES>::new_const());
+    for (index, (start, length)) in usable.enumerate() {
+        if index == USABLE_RANGES {
+            return Err(Full { what: "usable memory ranges", limit: USABLE_RANGES }.into());
+        }
+        let wraps = TreeError::Range { node: "chosen", start, length };
+        let window = nameable(start, length).ok_or(wraps)?;
+        for memory in &stated {
+            if let Some(range) = memory.range.intersection(window) {
+                machine.add_memory(range, memory.node)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a node that is called `memory` or is of that type is RAM. One that is of another type, or is only called so
+/// and states what it is compatible with, is something else: persistent memory holds somebody's data.
+fn is_ram(node: &Node<'_>) -> bool {
+    match node.value(Symbol::DEVICE_TYPE) {
+        Some(device_type) => device_type == b"memory\0" && !node.lists(Symbol::COMPATIBLE, b"pmem-region"),
+        None => node.value(Symbol::COMPATIBLE).is_none(),
+    }
+}
+
+/// A node with `device_type = "memory"`, or of that name: all ranges of `linux,usable-memory`, else of `reg`, as Linux
+/// takes them. One that is `hotpluggable` is RAM until somebody asks for it back.
 fn memory<'s>(node: &mut Node<'s>, cells: Cells, machine: &mut Machine<'s>) {
+    if !is_ram(node) {
+        return;
+    }
     let numa = numa_node(node);
-    for (start, length) in node.ranges(Symbol::REG, cells) {
+    let usable = node.value(Symbol::USABLE_MEMORY).is_some();
+    let stated = if usable { Symbol::USABLE_MEMORY } else { Symbol::REG };
+    for (start, length) in node.ranges(stated, cells) {
         if node.is_refused() {
             break;
         }
@@ -99,7 +156,7 @@ fn memory<'s>(node: &mut Node<'s>, cells: Cells, machine: &mut Machine<'s>) {
         let left_out = length - range.map_or(0, PhysRange::len);
         machine.unnameable_memory = machine.unnameable_memory.saturating_add(left_out);
         if let Some(range) = range {
-            node.note(machine.add_memory(range, numa));
+            node.must_fit(machine.add_memory(range, numa));
         }
     }
 }
@@ -122,15 +179,23 @@ fn processor<'s>(node: &mut Node<'s>, cells: Cells, machine: &mut Machine<'s>) {
         Some("spin-table") if node.value(Symbol::RELEASE_ADDRESS).is_some() => {
             match node.number(Symbol::RELEASE_ADDRESS).and_then(PhysAddr::new) {
                 Some(address) => EnableMethod::SpinTable(address),
-                None => return node.malformed(Symbol::RELEASE_ADDRESS),
+                // The word lies in RAM, wherever it is, and must not be given away.
+                None => return node.required(Symbol::RELEASE_ADDRESS),
             }
         }
         _ => EnableMethod::Unknown,
     };
     let id = node.ranges(Symbol::REG, Cells { size: 0, ..cells }).next().map(|(id, _)| id);
-    match id.and_then(|id| Cpu::new(id, method, numa, !matches!(status, b"okay" | b"ok"))) {
-        Some(cpu) => node.note(machine.add_cpu(cpu)),
-        None => node.malformed(Symbol::REG),
+    let disabled = !matches!(status, b"okay" | b"ok");
+    let cpu = id.and_then(|id| Cpu::new(id & !MPIDR_OTHER, method, numa, disabled));
+    // Some state the whole register.
+    if cpu.is_none() || id.is_some_and(|id| id & MPIDR_OTHER != 0) {
+        node.malformed(Symbol::REG);
+    }
+    match cpu {
+        Some(cpu) if matches!(method, EnableMethod::SpinTable(_)) => node.must_fit(machine.add_cpu(cpu)),
+        Some(cpu) => node.may_be_dropped(machine.add_cpu(cpu)),
+        None => {}
     }
 }
 
@@ -143,7 +208,7 @@ fn reservation<'s>(node: &mut Node<'s>, bus: &Bus<'s>, root: Cells, machine: &mu
     if node.value(Symbol::REG).is_some() || node.value(Symbol::SIZE).is_none() {
         let mut stated = node.ranges(Symbol::REG, bus.cells);
         while let Some(range) = next_place(&mut stated, node, Symbol::REG, bus, root) {
-            node.note(machine.add_reservation(range, no_map, name));
+            node.must_fit(machine.add_reservation(range, no_map, name));
         }
         return;
     }
@@ -151,14 +216,23 @@ fn reservation<'s>(node: &mut Node<'s>, bus: &Bus<'s>, root: Cells, machine: &mu
     let full = Full { what: "places for one reserved range", limit: within.capacity() };
     let mut stated = node.ranges(Symbol::ALLOC_RANGES, bus.cells);
     while let Some(range) = next_place(&mut stated, node, Symbol::ALLOC_RANGES, bus, root) {
-        node.note(within.try_push(range).map_err(|_| full));
+        node.must_fit(within.try_push(range).map_err(|_| full));
     }
     let reusable = !no_map && node.value(Symbol::REUSABLE).is_some();
     if let Some(length @ 1..) = node.number(Symbol::SIZE) {
         // At least a page; 0 asks for none.
         let alignment = asked.unwrap_or(0).max(PAGE);
         let wish = DynamicReservation { length, alignment, within, no_map, reusable, name };
-        node.note(machine.add_dynamic_reservation(wish));
+        // What must be placed takes the room of a wish.
+        if !reusable
+            && machine.dynamic_reservations.is_full()
+            && let Some(dropped) = machine.drop_wish()
+        {
+            let full = Full { what: "reserved ranges without a place", limit: DYNAMIC_RESERVATIONS };
+            node.remarks.add(Remark::Dropped { node: dropped, full });
+        }
+        let added = machine.add_dynamic_reservation(wish);
+        if reusable { node.may_be_dropped(added) } else { node.must_fit(added) }
     }
 }
 
@@ -217,7 +291,7 @@ fn request<'s>(node: &mut Node<'s>) -> BootRequest<'s> {
         (Some(start), Some(end)) => {
             let range = PhysRange::from_bounds(start, end);
             if range.is_none() {
-                node.refuse(TreeError::Initrd { start, end });
+                node.malformed(Symbol::INITRD_END);
             }
             range.filter(|range| !range.is_empty())
         }

@@ -41,7 +41,14 @@ impl Kind {
         match self {
             Self::Ignored | Self::Aliases => SymbolSet::of(&[]),
             Self::Root => CELLS.union(SymbolSet::of(&[Symbol::MODEL])),
-            Self::Memory => SymbolSet::of(&[Symbol::REG, Symbol::NUMA_NODE, Symbol::STATUS]),
+            Self::Memory => SymbolSet::of(&[
+                Symbol::REG,
+                Symbol::USABLE_MEMORY,
+                Symbol::DEVICE_TYPE,
+                Symbol::COMPATIBLE,
+                Symbol::NUMA_NODE,
+                Symbol::STATUS,
+            ]),
             Self::Chosen => SymbolSet::of(&[
                 Symbol::BOOTARGS,
                 Symbol::STDOUT_PATH,
@@ -50,6 +57,9 @@ impl Kind {
                 Symbol::INITRD_END,
                 Symbol::RNG_SEED,
                 Symbol::KASLR_SEED,
+                Symbol::USABLE_MEMORY_RANGE,
+                Symbol::ELF_CORE_HEADER,
+                Symbol::IMA_BUFFER,
                 Symbol::STATUS,
             ]),
             Self::ReservedMemory => BUS.union(SymbolSet::of(&[Symbol::STATUS])),
@@ -81,6 +91,21 @@ impl Kind {
             ]),
             Self::Power => SymbolSet::of(&[Symbol::METHOD]),
             Self::Timer => SymbolSet::of(&[Symbol::CLOCK_FREQUENCY]),
+        }
+    }
+
+    /// Whether the boot goes on without a value of such a node that is malformed. What says where memory is, what of
+    /// it is reserved, or what must be wiped, is not one.
+    pub(super) const fn can_lack(self, symbol: Symbol) -> bool {
+        match self {
+            Self::Cpus | Self::Cpu | Self::Bus | Self::Serial | Self::Timer | Self::Power | Self::Aliases => {
+                true
+            }
+            Self::Root | Self::Memory => matches!(symbol, Symbol::MODEL | Symbol::NUMA_NODE),
+            Self::Chosen => {
+                !matches!(symbol, Symbol::USABLE_MEMORY_RANGE | Symbol::ELF_CORE_HEADER | Symbol::IMA_BUFFER)
+            }
+            Self::Ignored | Self::Reserved | Self::ReservedMemory => false,
         }
     }
 

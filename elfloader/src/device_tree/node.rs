@@ -8,12 +8,13 @@ use super::cells::{Cells, Ranges, nameable, number};
 use super::kind::Kind;
 use super::original::Original;
 use super::symbol::{COUNT, Symbol};
-use crate::platform::Full;
+use crate::platform::{Full, Remark, Remarks};
 
 /// A node of the compacted tree.
 ///
-/// A value that is malformed reads as if it were not there and is remembered, so whoever reads a node need not stop
-/// at each: only [`Self::check`] fails, and nothing that was read counts if it does.
+/// A value that is malformed reads as if it were not there. One that the boot can lack is remarked upon; any other is
+/// remembered, so whoever reads a node need not stop at each: only [`Self::check`] fails, and nothing that was read
+/// counts if it does.
 pub(super) struct Node<'s> {
     pub kind: Kind,
     original: Original<'s>,
@@ -23,12 +24,21 @@ pub(super) struct Node<'s> {
     values: [Option<u32>; COUNT],
     /// The first thing that is wrong.
     fault: Option<TreeError<'s>>,
+    /// What was ignored, in all nodes so far.
+    pub remarks: Remarks<'s>,
 }
 
 impl<'s> Node<'s> {
     /// One that states nothing, to be read over.
     pub const fn new(original: Original<'s>) -> Self {
-        Self { kind: Kind::Ignored, original, name: 0, values: [None; COUNT], fault: None }
+        Self {
+            kind: Kind::Ignored,
+            original,
+            name: 0,
+            values: [None; COUNT],
+            fault: None,
+            remarks: Remarks::new(),
+        }
     }
 
     /// Reads a node's properties, which the library calls by their symbols' letters, in place of what was read before.
@@ -63,8 +73,8 @@ impl<'s> Node<'s> {
     }
 
     /// Whether the node is as it should be, as far as it was read.
-    pub fn check(&self) -> Result<(), TreeError<'s>> {
-        self.fault.map_or(Ok(()), Err)
+    pub fn check(&mut self) -> Result<(), TreeError<'s>> {
+        self.fault.take().map_or(Ok(()), Err)
     }
 
     /// Whether something is wrong with the node: what is left of it need not be read.
@@ -79,10 +89,20 @@ impl<'s> Node<'s> {
         self.fault.get_or_insert(error);
     }
 
-    /// Remembers that this value is malformed.
+    /// Remembers that this value is malformed, or remarks upon it if the boot can lack it.
     #[cold]
     #[inline(never)]
     pub fn malformed(&mut self, symbol: Symbol) {
+        if self.kind.can_lack(symbol) {
+            return self.remarks.add(Remark::Malformed { node: self.name(), property: symbol.name() });
+        }
+        self.required(symbol);
+    }
+
+    /// Remembers that this value is malformed, whatever the node.
+    #[cold]
+    #[inline(never)]
+    pub fn required(&mut self, symbol: Symbol) {
         if self.is_refused() {
             return;
         }
@@ -91,10 +111,22 @@ impl<'s> Node<'s> {
     }
 
     /// Remembers that the machine has no room for what the node states.
-    pub fn note(&mut self, added: Result<(), Full>) {
+    pub fn must_fit(&mut self, added: Result<(), Full>) {
         if let Err(full) = added {
             self.refuse(full.into());
         }
+    }
+
+    /// Remarks that the machine has no room for what the node states.
+    pub fn may_be_dropped(&mut self, added: Result<(), Full>) {
+        if let Err(full) = added {
+            self.remarks.add(Remark::Dropped { node: self.name(), full });
+        }
+    }
+
+    /// Whether a value is a list of strings that has this one.
+    pub fn lists(&self, symbol: Symbol, text: &[u8]) -> bool {
+        self.value(symbol).is_some_and(|list| list.split(|byte| *byte == 0).any(|name| name == text))
     }
 
     /// A value, if the node states it.

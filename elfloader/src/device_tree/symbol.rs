@@ -51,6 +51,12 @@ symbols! {
     REG_IO_WIDTH "reg-io-width";
     REG_OFFSET "reg-offset";
     CLOCK_FREQUENCY "clock-frequency";
+    DEVICE_TYPE "device_type";
+    COMPATIBLE "compatible";
+    USABLE_MEMORY "linux,usable-memory";
+    USABLE_MEMORY_RANGE "linux,usable-memory-range";
+    ELF_CORE_HEADER "linux,elfcorehdr";
+    IMA_BUFFER "linux,ima-kexec-buffer";
     CONSOLE_ALIAS "console alias";
     CLASS "class";
 }
@@ -58,7 +64,7 @@ symbols! {
 /// How many there are.
 pub(super) const COUNT: usize = NAMES.len();
 
-const _: () = assert!(COUNT <= 32, "a set of symbols is 32 bits");
+const _: () = assert!(COUNT <= 64, "a set of symbols is 64 bits");
 
 /// The letter of the first symbol.
 const FIRST_LETTER: u8 = b'A';
@@ -103,7 +109,7 @@ impl Symbol {
 /// A set of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SymbolSet {
-    names: u32,
+    names: u64,
     /// The first letters of all that were ever in it, by their low five bits.
     letters: u32,
 }

@@ -21,6 +21,8 @@ use arrayvec::ArrayVec;
 use shared_abi::addr::{PAGE, PageSize, PhysRange};
 use shared_abi::memory::RegionKind;
 
+use crate::platform::{DYNAMIC_RESERVATIONS, RESERVATIONS};
+
 mod error;
 mod lay_out;
 mod placement;
@@ -31,7 +33,8 @@ pub use error::{Claim, MapError};
 pub use placement::ANYWHERE;
 
 /// Most regions that a map holds.
-pub const REGIONS: usize = 128;
+/// Each reservation can cut a region in two, and so can what the loader claims and makes.
+pub const REGIONS: usize = 2 * RESERVATIONS + 64;
 
 /// Most claims on a map, parts of one claim not counted.
 pub const CLAIMS: usize = 24;
@@ -71,6 +74,7 @@ impl Region<'_> {
 pub struct MemoryMap<'n> {
     regions: ArrayVec<Region<'n>, REGIONS>,
     claims: ArrayVec<Claim<'n>, CLAIMS>,
+    unplaced: ArrayVec<&'n str, DYNAMIC_RESERVATIONS>,
 }
 
 /// What a page that two claims share is called.
@@ -89,12 +93,21 @@ const fn is_given(kind: RegionKind) -> bool {
 impl<'n> MemoryMap<'n> {
     /// A map without RAM; [`Self::lay_out`] fills it in place, so that it is never copied.
     pub const fn new() -> Self {
-        Self { regions: ArrayVec::new_const(), claims: ArrayVec::new_const() }
+        Self {
+            regions: ArrayVec::new_const(),
+            claims: ArrayVec::new_const(),
+            unplaced: ArrayVec::new_const(),
+        }
     }
 
     /// The regions, sorted by address.
     pub fn regions(&self) -> &[Region<'n>] {
         &self.regions
+    }
+
+    /// The names of reserved ranges that were only a wish and found no place.
+    pub fn unplaced(&self) -> &[&'n str] {
+        &self.unplaced
     }
 
     /// The region that holds a physical address; `None` if it is not in a whole page of RAM.

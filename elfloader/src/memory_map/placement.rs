@@ -70,18 +70,18 @@ impl<'n> MemoryMap<'n> {
     /// memory already has been claimed, and before the loader takes room for itself.
     ///
     /// # Errors
-    /// [`MapError::NoRoom`], unless the system could have used the range meanwhile: that is a wish, and a
-    /// machine too small for it still boots. [`MapError::TooManyRegions`].
+    /// [`MapError::NoRoom`], [`MapError::TooManyRegions`]; unless the system could have used the range meanwhile: that
+    /// is a wish, which [`Self::unplaced`] then names, and a machine too small for it still boots.
     pub fn place_dynamic(&mut self, machine: &Machine<'n>) -> Result<(), MapError<'n>> {
         for wanted in &machine.dynamic_reservations {
             let kind = if wanted.no_map { RegionKind::NO_MAP } else { RegionKind::FIRMWARE };
-            match self.place_of(wanted) {
-                Some(place) => self.change(place, &|_| (kind, wanted.name))?,
-                None if wanted.reusable => {}
-                None => {
-                    let &DynamicReservation { name, length, alignment, .. } = wanted;
-                    return Err(MapError::NoRoom { kind, name, length, alignment });
-                }
+            let &DynamicReservation { name, length, alignment, .. } = wanted;
+            let no_room = MapError::NoRoom { kind, name, length, alignment };
+            let placed = self.place_of(wanted).ok_or(no_room);
+            match placed.and_then(|place| self.change(place, &|_| (kind, name))) {
+                // Never full: the machine's own list has the same capacity.
+                Err(_) if wanted.reusable => drop(self.unplaced.try_push(name)),
+                placed => placed?,
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
 use elfloader::device_tree::{HEADER, Survey, describe};
 use elfloader::memory_map::MemoryMap;
-use elfloader::platform::{EnableMethod, Machine};
+use elfloader::platform::{CPUS, DYNAMIC_RESERVATIONS, EnableMethod, Machine};
 use shared_abi::memory::RegionKind;
 
 /// What is compared.
@@ -88,11 +88,11 @@ fn facts_of(tree: Fdt<'_>) -> Option<Facts> {
         let named = ["memory", "chosen", "aliases", "reserved-memory", "cpus"].contains(&base);
         let device_type = is(node, "device_type", b"memory\0");
         if base == "memory" || !named && device_type {
-            if okay(node) {
+            if okay(node) && is_ram(node) {
                 memory(&mut facts, node, root_cells)?;
             }
         } else if base == "cpus" && okay(node) {
-            let cells = cells(node)?;
+            let cells = lenient_cells(node);
             for cpu in node.children().filter(|cpu| cpu.name().split('@').next() == Some("cpu")) {
                 processor(&mut facts, cpu, cells.0)?;
             }
@@ -104,38 +104,90 @@ fn facts_of(tree: Fdt<'_>) -> Option<Facts> {
             }
         }
     }
-    power(&mut facts, root, 0)?;
+    if let Some(usable) = chosen.and_then(|chosen| value(chosen, "linux,usable-memory-range")) {
+        facts.memory = usable_memory(&facts.memory, &pairs(&usable, root_cells)?)?;
+    }
+    power(&mut facts, root, 0);
     if let Some(chosen) = chosen {
-        facts.command_line = text(chosen, "bootargs")?.unwrap_or_default();
-        let number = |name| match value(chosen, name) {
-            Some(bytes) if bytes.len() == 4 || bytes.len() == 8 => Some(Some(be(&bytes) as u64)),
-            Some(_) => None,
-            None => Some(None),
-        };
-        if let (Some(start), Some(end)) = (number("linux,initrd-start")?, number("linux,initrd-end")?) {
-            if start > end || u128::from(end) > LIMIT {
-                return None;
+        // Of what another kernel left, its place in the list is that of `/chosen`.
+        for name in ["linux,elfcorehdr", "linux,ima-kexec-buffer"] {
+            for (start, length) in pairs(&value(chosen, name).unwrap_or_default(), root_cells)? {
+                add_reservation(&mut facts, start, length, false, name)?;
             }
-            facts.initrd = (start < end).then_some((start, end));
         }
-        let path = match text(chosen, "stdout-path")?.filter(|path| !path.is_empty()) {
-            Some(path) => path,
-            None => text(chosen, "linux,stdout-path")?.unwrap_or_default(),
+        facts.command_line = lenient_text(chosen, "bootargs");
+        let number = |name| match value(chosen, name) {
+            Some(bytes) if bytes.len() == 4 || bytes.len() == 8 => Some(be(&bytes) as u64),
+            _ => None,
+        };
+        if let (Some(start), Some(end)) = (number("linux,initrd-start"), number("linux,initrd-end")) {
+            facts.initrd = (start < end && u128::from(end) <= LIMIT).then_some((start, end));
+        }
+        let path = match lenient_text(chosen, "stdout-path") {
+            path if path.is_empty() => lenient_text(chosen, "linux,stdout-path"),
+            path => path,
         };
         let mut path = path.split(':').next()?.to_string();
         if !path.starts_with('/') {
             let aliases = root.children().find(|node| node.name().split('@').next() == Some("aliases"));
             let target = match aliases {
-                Some(aliases) if !path.is_empty() => text(aliases, &path)?,
-                _ => None,
+                Some(aliases) if !path.is_empty() => lenient_text(aliases, &path),
+                _ => String::new(),
             };
-            path = target.unwrap_or_default().split(':').next()?.to_string();
+            path = target.split(':').next()?.to_string();
         }
         if path.starts_with('/') {
-            facts.console = console(root, &path)?;
+            facts.console = console(root, &path).flatten();
         }
     }
-    Some(facts)
+    // What does not fit is left out or refused, which is no question of the tree's.
+    let fits = facts.cpus.len() <= CPUS && facts.dynamic.len() <= DYNAMIC_RESERVATIONS;
+    fits.then_some(facts)
+}
+
+/// RAM in the first window, then in the second, and so on.
+fn usable_memory(memory: &[(u64, u64, u16)], windows: &[(u128, u128)]) -> Option<Vec<(u64, u64, u16)>> {
+    let mut usable = Vec::new();
+    for (start, length) in windows {
+        if start + length > 1 << 64 {
+            return None;
+        }
+        for (from, bytes, node) in memory {
+            let low = u128::from(*from).max(*start);
+            let high = (u128::from(*from) + u128::from(*bytes)).min(start + length);
+            if low < high {
+                usable.push((low as u64, (high - low) as u64, *node));
+            }
+        }
+    }
+    Some(usable)
+}
+
+/// Whether a node called memory, or of that type, is RAM.
+fn is_ram(node: FdtNode<'_>) -> bool {
+    let compatible = value(node, "compatible");
+    match value(node, "device_type") {
+        None => compatible.is_none(),
+        Some(device_type) => {
+            let persistent =
+                compatible.is_some_and(|list| list.split(|b| *b == 0).any(|s| s == b"pmem-region"));
+            device_type == b"memory\0" && !persistent
+        }
+    }
+}
+
+/// Cells that count as not stated where they are malformed.
+fn lenient_cells(node: FdtNode<'_>) -> (usize, usize) {
+    let count = |name, default| match value(node, name) {
+        Some(bytes) if bytes.len() == 4 && be(&bytes) <= 8 => be(&bytes) as usize,
+        _ => default,
+    };
+    (count("#address-cells", 2), count("#size-cells", 1))
+}
+
+/// A string that is empty where it is malformed.
+fn lenient_text(node: FdtNode<'_>, name: &str) -> String {
+    text(node, name).flatten().unwrap_or_default()
 }
 
 fn value(node: FdtNode<'_>, name: &str) -> Option<Vec<u8>> {
@@ -198,17 +250,16 @@ fn add_reservation(facts: &mut Facts, start: u128, length: u128, no_map: bool, n
     Some(())
 }
 
-fn numa(node: FdtNode<'_>) -> Option<u16> {
+fn numa(node: FdtNode<'_>) -> u16 {
     match value(node, "numa-node-id") {
-        None => Some(0),
-        Some(bytes) if bytes.len() == 4 => (be(&bytes) as u32).try_into().ok(),
-        Some(_) => None,
+        Some(bytes) if bytes.len() == 4 => (be(&bytes) as u32).try_into().unwrap_or(0),
+        _ => 0,
     }
 }
 
 fn memory(facts: &mut Facts, node: FdtNode<'_>, cells: (usize, usize)) -> Option<()> {
-    let numa = numa(node)?;
-    if let Some(reg) = value(node, "reg") {
+    let numa = numa(node);
+    if let Some(reg) = value(node, "linux,usable-memory").or_else(|| value(node, "reg")) {
         for (start, length) in pairs(&reg, cells)? {
             if let Some((start, length)) = cut(start, length)? {
                 facts.memory.push((start, length, numa));
@@ -219,11 +270,10 @@ fn memory(facts: &mut Facts, node: FdtNode<'_>, cells: (usize, usize)) -> Option
 }
 
 fn processor(facts: &mut Facts, cpu: FdtNode<'_>, address_cells: usize) -> Option<()> {
-    numa(cpu)?;
-    if text(cpu, "status")?.unwrap_or_default().starts_with("fail") {
+    if lenient_text(cpu, "status").starts_with("fail") {
         return Some(());
     }
-    let method = text(cpu, "enable-method")?.unwrap_or_default();
+    let method = lenient_text(cpu, "enable-method");
     let release = match (method.as_str(), value(cpu, "cpu-release-addr")) {
         ("spin-table", Some(bytes)) if bytes.len() == 4 || bytes.len() == 8 => Some(be(&bytes)),
         ("spin-table", Some(_)) => return None,
@@ -232,11 +282,12 @@ fn processor(facts: &mut Facts, cpu: FdtNode<'_>, address_cells: usize) -> Optio
     if release.is_some_and(|release| release >= LIMIT) {
         return None;
     }
-    let (id, _) = *pairs(&value(cpu, "reg")?, (address_cells, 0))?.first()?;
-    if id & !0xFF_00FF_FFFF != 0 {
-        return None;
+    let reg = value(cpu, "reg").and_then(|reg| pairs(&reg, (address_cells, 0)));
+    // Some state the whole register.
+    let id = reg.and_then(|reg| reg.first().copied()).map(|(id, _)| id & !0xC100_0000);
+    if let Some(id) = id.filter(|id| id & !0xFF_00FF_FFFF == 0) {
+        facts.cpus.push((id as u64, release.map(|release| release as u64)));
     }
-    facts.cpus.push((id as u64, release.map(|release| release as u64)));
     Some(())
 }
 
@@ -304,26 +355,25 @@ fn translate(
 }
 
 /// The first power interface in the tree's order, below nodes that are okay.
-fn power(facts: &mut Facts, node: FdtNode<'_>, depth: usize) -> Option<()> {
+fn power(facts: &mut Facts, node: FdtNode<'_>, depth: usize) {
     for child in node.children() {
-        let base = child.name().split('@').next()?;
+        let base = child.name().split('@').next().unwrap_or_default();
         let named = depth == 0 && ["memory", "chosen", "aliases", "reserved-memory", "cpus"].contains(&base);
         if named || !okay(child) || depth == 0 && is(child, "device_type", b"memory\0") {
             continue;
         }
         match class(child) {
             Some(Class::Psci) if facts.psci_by_smc.is_none() => {
-                facts.psci_by_smc = Some(match text(child, "method")??.as_str() {
-                    "hvc" => false,
-                    "smc" => true,
-                    _ => return None,
-                });
+                facts.psci_by_smc = match lenient_text(child, "method").as_str() {
+                    "hvc" => Some(false),
+                    "smc" => Some(true),
+                    _ => None,
+                };
             }
             Some(_) => {}
-            None => power(facts, child, depth + 1)?,
+            None => power(facts, child, depth + 1),
         }
     }
-    Some(())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -389,19 +439,11 @@ fn console(root: FdtNode<'_>, path: &str) -> Option<Option<u64>> {
     if chain.len() < 2 || class(node) != Some(Class::Serial) {
         return Some(None);
     }
-    let number = |name, allowed: fn(u128) -> bool| match value(node, name) {
-        None => Some(0),
-        Some(bytes) if bytes.len() == 4 && allowed(be(&bytes)) => Some(be(&bytes)),
-        Some(_) => None,
+    let offset = match value(node, "reg-offset") {
+        Some(bytes) if bytes.len() == 4 => be(&bytes),
+        _ => 0,
     };
-    number("reg-shift", |shift| shift <= 4)?;
-    number("reg-io-width", |width| matches!(width, 1 | 2 | 4))?;
-    let offset = number("reg-offset", |_| true)?;
-    if value(node, "clock-frequency").is_some_and(|bytes| !matches!(bytes.len(), 4 | 8)) {
-        return None;
-    }
-    let all: Option<Vec<_>> = chain[..chain.len() - 1].iter().map(|bus| cells(*bus)).collect();
-    let all = all?;
+    let all: Vec<_> = chain[..chain.len() - 1].iter().map(|bus| lenient_cells(*bus)).collect();
     let Some(reg) = value(node, "reg") else { return Some(None) };
     let Some((mut address, _)) = pairs(&reg, *all.last()?)?.first().copied() else { return Some(None) };
     address += offset;

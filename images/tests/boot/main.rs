@@ -14,12 +14,15 @@ mod kernels;
 mod machines;
 mod recipes;
 mod refusals;
+mod statements;
 mod stopped;
 mod trees;
 mod verdicts;
 
 #[path = "../../../elfloader/tests/damaged_tree/mod.rs"]
 mod damaged_tree;
+#[path = "../../../elfloader/tests/tree_builder/mod.rs"]
+mod tree_builder;
 #[path = "../../../elfloader/tests/tree_oracle/mod.rs"]
 mod tree_oracle;
 
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         refusals::all(),
         early::all(),
         trees::all(),
+        statements::all(),
         entry_states::all(),
         entry_code::all(),
         stopped::all(),
