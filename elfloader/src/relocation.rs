@@ -1,13 +1,14 @@
 //! Relative relocations of a position-independent kernel.
 //!
 //! A static kernel needs one kind: `R_AARCH64_RELATIVE`, "this word is an address: add the slide". Linkers write
-//! them as `RELA` entries (the sum's other part is in the entry) or as `RELR` (it is in the word). Anything else
-//! would need symbols and is refused, and so is a word that is not wholly in one run of writable or RELRO pages
-//! of the plan and among the bytes of one segment.
+//! them as `RELA` entries (the sum's other part is in the entry) or as `RELR` (it is in the word). `R_AARCH64_NONE`,
+//! which GNU ld leaves where a word turned out to need nothing, is passed over.
+//! Anything else would need symbols and is refused, and so is a word that is not wholly in one run of writable or RELRO
+//! pages of the plan and among the bytes of one segment.
 //!
 //! Sources: ELF for the Arm 64-bit Architecture, "Dynamic relocations"; ELF gABI, "Relative relocations (RELR)".
 
-use goblin::elf64::reloc::{R_AARCH64_RELATIVE, Rela, r_type};
+use goblin::elf64::reloc::{R_AARCH64_NONE, R_AARCH64_RELATIVE, Rela, r_type};
 use shared_abi::addr::PAGE_SHIFT;
 
 use crate::kernel_elf::{FileRange, KernelElf, read};
@@ -27,6 +28,9 @@ refusals! {
     /// A RELR table that begins with a bitmap.
     237 BitmapFirst { word: u64 = "The entry." } => "the RELR table begins with the bitmap {word:#x}, not an address";
 }
+
+/// The two numbers of "no relocation": 0 is the older one.
+const NONE: [u32; 2] = [R_AARCH64_NONE, 256];
 
 /// What happens to a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +154,9 @@ fn walk(
         for entry in bytes(elf, table).chunks_exact(size_of::<Rela>()) {
             let Rela { r_offset, r_info, r_addend } = read(entry).unwrap_or_default();
             let found = r_type(r_info);
+            if NONE.contains(&found) {
+                continue;
+            }
             if found != R_AARCH64_RELATIVE {
                 return Err(RelocationError::Type { found, address: r_offset });
             }

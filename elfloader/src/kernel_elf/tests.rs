@@ -1,5 +1,5 @@
 use super::{KernelElf, Position};
-use crate::elf_builder::bad_kernels::bad_kernels;
+use crate::elf_builder::bad_kernels::{bad_kernels, with_rela};
 use crate::elf_builder::*;
 use shared_abi::addr::{PhysAddr, PhysRange};
 
@@ -59,6 +59,17 @@ fn every_code_of_a_kernel_file_has_a_bad_kernel_and_a_row_in_the_documentation()
     for code in codes {
         assert!(documentation.contains(&format!("| E{code:04} |")), "E{code:04} is not in docs/errors.md");
     }
+}
+
+#[test]
+fn relocations_that_a_linker_emptied_are_passed_over() {
+    // Type 0, its other number 256, whatever their offset is, and what comes after them.
+    let emptied = [(0, 0, 0), (u64::MAX, 256, -1), (0x1000, 0, 7)];
+    assert_eq!(refusal(&with_rela(&emptied).build()), None);
+    let (code, words) = refusal(&with_rela(&[(0, 0, 0), (0x1000, 1027, 0)]).build()).unwrap();
+    assert_eq!(code, 236, "{words}");
+    let (code, words) = refusal(&with_rela(&[(0, 256, 0), (0x4000, 257, 0)]).build()).unwrap();
+    assert_eq!(code, 235, "{words}");
 }
 
 #[test]

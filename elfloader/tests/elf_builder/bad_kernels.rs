@@ -35,7 +35,7 @@ fn independent(entries: &[(u64, u64)], tables: Vec<u8>) -> ElfBuilder {
 }
 
 /// The same with one `RELA` table.
-fn with_rela(entries: &[(u64, u64, i64)]) -> ElfBuilder {
+pub fn with_rela(entries: &[(u64, u64, i64)]) -> ElfBuilder {
     let table = rela(entries);
     independent(&[(7, 0x3000), (8, table.len() as u64), (9, 24), (0, 0)], table)
 }

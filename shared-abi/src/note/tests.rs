@@ -76,6 +76,72 @@ fn the_note_is_found_at_alignment_4_and_8_among_others() {
 }
 
 #[test]
+fn notes_of_both_alignments_share_a_segment_in_any_order_and_with_zeros_between() {
+    let ours = elf_note(&NOTE_NAME, NOTE_TYPE, Note::DEFAULT.as_bytes(), 4);
+    let others = [
+        // .note.gnu.property, .note.gnu.build-id, .note.ABI-tag, a probe's, a name of another length.
+        elf_note(b"GNU\0", 5, &[0, 0, 0, 0xC0, 4, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0], 8),
+        elf_note(b"GNU\0", 3, &[0xA5; 20], 4),
+        elf_note(b"GNU\0", 1, &[0, 0, 0, 0, 3, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0], 4),
+        elf_note(b"stapsdt\0", 3, &[0; 41], 4),
+        elf_note(b"Handoff\0", 2, &[0, 0, 0, 0, 1, 0, 0, 0], 4),
+    ];
+    for skipped in [0, 4, 8, 12, 16, 44] {
+        for turn in 0..=others.len() {
+            let mut order: Vec<&[u8]> = others.iter().map(Vec::as_slice).collect();
+            order.insert(turn, &ours);
+            for _ in 0..2 {
+                let mut bytes = vec![0; skipped];
+                for note in &order {
+                    bytes.extend(*note);
+                    bytes.resize((bytes.len() + skipped).next_multiple_of(8), 0);
+                }
+                assert_eq!(search(&[(&bytes, 8)]), Ok(Note::DEFAULT), "{skipped} bytes, place {turn}");
+                assert_eq!(search(&[(&bytes, 16)]), Ok(Note::DEFAULT), "{skipped} bytes, place {turn}");
+                order.reverse();
+            }
+        }
+    }
+    // As an assembler's `.balign 8` has ours, beside one of alignment 4.
+    let mixed =
+        [others[1].as_slice(), &[0; 4], &elf_note(&NOTE_NAME, 1, Note::DEFAULT.as_bytes(), 8)].concat();
+    assert_eq!(search(&[(&mixed, 8)]), Ok(Note::DEFAULT));
+}
+
+#[test]
+fn zeros_after_the_notes_are_padding_and_other_bytes_are_not() {
+    for p_align in [4, 8] {
+        for length in 0..40 {
+            let mut bytes = NoteRecord::new(&Note::DEFAULT).as_bytes().to_vec();
+            bytes.resize(bytes.len() + length, 0);
+            assert_eq!(search(&[(&bytes, p_align)]), Ok(Note::DEFAULT), "{length} bytes");
+            bytes.push(1);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            assert!(search(&[(&bytes, p_align)]).is_err(), "{length} bytes and a 1");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_note_is_refused_among_others() {
+    let ours = NoteRecord::new(&Note::DEFAULT);
+    for p_align in [4, 8] {
+        for size in [0, 4] {
+            let mut bytes = elf_note(b"GNU\0", 3, &[0xA5; 20], 4);
+            let start = bytes.len();
+            bytes.extend(ours.as_bytes());
+            bytes[start + size..][..4].copy_from_slice(&0x7FFF_FFFFu32.to_le_bytes());
+            let error = NoteError::Malformed { offset: start as u64, length: bytes.len() as u64 };
+            assert_eq!(search(&[(&bytes, p_align)]), Err(error));
+        }
+        for length in [0, 4, 52] {
+            let short = elf_note(&NOTE_NAME, 1, &Note::DEFAULT.as_bytes()[..length], 4);
+            assert_eq!(search(&[(&short, p_align)]), Err(NoteError::Short { length: length as u64 }));
+        }
+    }
+}
+
+#[test]
 fn exactly_one_note_is_asked_for_over_all_segments() {
     let one = NoteRecord::new(&Note::DEFAULT);
     let other = elf_note(b"GNU\0", 3, &[7; 20], 4);
@@ -217,7 +283,7 @@ proptest! {
 
     #[test]
     fn notes_round_trip_between_others(
-        before in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..12),
+        before in prop::collection::vec(("[A-Za-z]{1,11}\0",
             any::<u32>(), prop::collection::vec(any::<u8>(), 0..40)), 0..5),
         wide: bool,
         extra in prop::collection::vec(any::<u8>(), 0..20),
@@ -228,7 +294,7 @@ proptest! {
         let note = Note { stack_size: stack_pages * PAGE, wanted: Wanted(wanted), ..Note::DEFAULT };
         let mut bytes = Vec::new();
         for (name, note_type, descriptor) in &before {
-            bytes.extend(elf_note(name, *note_type, descriptor, alignment));
+            bytes.extend(elf_note(name.as_bytes(), *note_type, descriptor, alignment));
         }
         bytes.extend(elf_note(&NOTE_NAME, NOTE_TYPE, &[note.as_bytes(), &extra].concat(), alignment));
         prop_assert_eq!(search(&[(&bytes, alignment as u64)]), Ok(note));
