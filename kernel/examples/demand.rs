@@ -10,7 +10,7 @@
 mod demand {
     use core::sync::atomic::{AtomicU64, Ordering};
 
-    use kernel::faults::{DemandZero, Fault, FaultFrame, FaultHook, Interest, Resolution, ZeroPages};
+    use kernel::faults::{DemandZero, Fault, FaultHook, Interest, Interrupted, Resolution, ZeroPages};
     use kernel::machine::memory::KernelHeap;
     use kernel::machine::{console, ending, memory, vectors};
     use kernel::println;
@@ -61,7 +61,7 @@ mod demand {
     struct Broken;
 
     impl FaultHook for Broken {
-        fn resolve(&self, _: &Fault, _: &mut FaultFrame) -> Resolution {
+        fn resolve(&self, _: &Fault, _: &mut Interrupted<'_>) -> Resolution {
             println!("about to fault in a hook");
             read(8);
             Resolution::Resolved

@@ -15,7 +15,7 @@ mod separation {
 
     use handoff_bare::translate::{Access, translate};
     use kernel::address_space::{SpaceError, UserSpace};
-    use kernel::faults::FaultFrame;
+    use kernel::faults::ExceptionFrame;
     use kernel::machine::memory::{KernelHeap, Memory};
     use kernel::machine::{console, ending, memory, user, vectors};
     use kernel::println;
@@ -140,22 +140,22 @@ mod separation {
     }
 
     /// Runs a program with x0 to x2 in the space that was entered.
-    fn run(program: *const u8, arguments: [u64; 3]) -> FaultFrame {
-        let mut registers = FaultFrame::ZERO;
+    fn run(program: *const u8, arguments: [u64; 3]) -> ExceptionFrame {
+        let mut registers = ExceptionFrame::ZERO;
         registers.general[..3].copy_from_slice(&arguments);
-        registers.return_address = CODE + program as u64 - &raw const programs as u64;
+        registers.elr = CODE + program as u64 - &raw const programs as u64;
         user::run(&registers)
     }
 
-    fn returned(frame: &FaultFrame, call: u16) -> bool {
+    fn returned(frame: &ExceptionFrame, call: u16) -> bool {
         frame.is_from_user()
-            && Syndrome::new(frame.syndrome).cause() == Cause::SupervisorCall(call)
+            && Syndrome::new(frame.esr).cause() == Cause::SupervisorCall(call)
             && frame.vector == 8
     }
 
     fn load(address: u64) -> u64 {
         let frame = run(&raw const program_load, [address, 0, 0]);
-        expect(returned(&frame, 1), "a user load came back as something else", frame.syndrome, 3);
+        expect(returned(&frame, 1), "a user load came back as something else", frame.esr, 3);
         frame.general[1]
     }
 
@@ -163,8 +163,8 @@ mod separation {
     fn refused(program: *const u8, address: u64, kind: FaultKind, access: Option<syndrome::Access>) {
         let frame = run(program, [address, 0xBAD, 0]);
         let fault = frame.fault();
-        expect(fault.from_user, "it was no fault of EL0", frame.syndrome, 4);
-        expect(fault.address == Some(address), "it faulted elsewhere", frame.fault_address, 5);
+        expect(fault.from_user, "it was no fault of EL0", frame.esr, 4);
+        expect(fault.address == Some(address), "it faulted elsewhere", frame.far, 5);
         let cause = fault.syndrome.map(Syndrome::cause);
         let holds = match (cause, access) {
             (Some(Cause::DataAbort(abort, found)), Some(access)) => {
@@ -173,7 +173,7 @@ mod separation {
             (Some(Cause::InstructionAbort(abort)), None) => abort.fault.kind == kind,
             _ => false,
         };
-        expect(holds, "it was refused in another way", frame.syndrome, 6);
+        expect(holds, "it was refused in another way", frame.esr, 6);
     }
 
     fn load_refused(address: u64, kind: FaultKind) {
@@ -259,7 +259,7 @@ mod separation {
                 let word = load(DATA);
                 expect(word == MARKS[index] + round * step * 10, "a space lost its word", word, 9);
                 let frame = run(&raw const program_add, [DATA, step, 10]);
-                expect(returned(&frame, 3), "a program did not come back", frame.syndrome, 10);
+                expect(returned(&frame, 3), "a program did not come back", frame.esr, 10);
             }
         }
         locked(Memory::leave);
@@ -324,7 +324,7 @@ mod separation {
         store_refused(DATA, FaultKind::Permission);
         good(edit(space, Rights::ReadWrite), "no page was protected");
         let frame = run(&raw const program_store, [DATA, 7, 0]);
-        expect(returned(&frame, 2) && load(DATA) == 7, "no page is writable again", frame.syndrome, 14);
+        expect(returned(&frame, 2) && load(DATA) == 7, "no page is writable again", frame.esr, 14);
         good(locked(|memory| space.clear(&mut memory.resources(), page(DATA))), "no page was taken");
         load_refused(DATA, FaultKind::Translation);
         locked(|memory| give(memory, space, DATA, Rights::ReadWrite));
@@ -341,7 +341,7 @@ mod separation {
             expect(translate(at(address), Access::Read).is_none(), "user memory is left", address, 16);
         }
         let frame = run(&raw const program_load, [DATA, 0, 0]);
-        expect(frame.fault().address == Some(CODE), "a program ran in no space", frame.syndrome, 17);
+        expect(frame.fault().address == Some(CODE), "a program ran in no space", frame.esr, 17);
         println!("separation: without a space the low half is empty");
     }
 
@@ -356,7 +356,7 @@ mod separation {
                 let word = load(DATA);
                 expect(word == index << 32 | turn, "a space has another's word", word, 18);
                 let frame = run(&raw const program_add, [DATA, 1, 1]);
-                expect(returned(&frame, 3), "a program did not come back", frame.syndrome, 19);
+                expect(returned(&frame, 3), "a program did not come back", frame.esr, 19);
             }
         }
         locked(Memory::leave);

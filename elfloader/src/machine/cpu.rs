@@ -26,17 +26,17 @@ pub fn processor() -> Processor {
 }
 
 fn id_registers() -> IdRegisters {
-    let (memory_3, processor_1): (u64, u64);
+    let (id_aa64mmfr3, id_aa64pfr1): (u64, u64);
     // SAFETY: reading an ID register has no effect; one that the processor does not have reads as 0 (Arm ARM D19.3.1).
     unsafe {
-        asm!("mrs {}, s3_0_c0_c7_3", "mrs {}, s3_0_c0_c4_1", out(reg) memory_3, out(reg) processor_1,
+        asm!("mrs {}, s3_0_c0_c7_3", "mrs {}, s3_0_c0_c4_1", out(reg) id_aa64mmfr3, out(reg) id_aa64pfr1,
             options(nomem, nostack, preserves_flags))
     };
     IdRegisters {
-        debug_0: ID_AA64DFR0_EL1.get(),
-        instructions_1: ID_AA64ISAR1_EL1.get(),
-        memory_3,
-        processor_1,
+        id_aa64dfr0: ID_AA64DFR0_EL1.get(),
+        id_aa64isar1: ID_AA64ISAR1_EL1.get(),
+        id_aa64mmfr3,
+        id_aa64pfr1,
     }
 }
 

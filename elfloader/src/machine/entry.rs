@@ -6,7 +6,7 @@
 //! FP/SIMD access.
 //!
 //! ```text
-//!   EL3 ──► EL2 ──┐ everything of EL1's opened (el2.rs); stub vectors stay behind
+//!   EL3 ──► EL2 ──┐ everything of EL1's opened (upper_levels.rs); stub vectors stay behind
 //!                 ├──► tables: TTBR1 ► the loader's pages, TTBR0 ► the entry page
 //!   EL1 ──────────┘    │
 //!                      ├── from EL2: EL1's regime written with M = 1, `eret` to Rust's virtual address
@@ -32,7 +32,7 @@ use core::arch::global_asm;
 
 use shared_abi::addr::PageSize;
 use shared_abi::contract::HANDOFF_WINDOW;
-use shared_abi::contract::registers;
+use shared_abi::contract::{pstate, registers};
 use shared_abi::rights::Rights;
 use shared_abi::vmsa::{Attributes, Descriptor};
 
@@ -66,10 +66,6 @@ const fn page(rights: Rights) -> u64 {
 
 /// The bits of a table descriptor beside the address.
 const TABLE: u64 = 3;
-
-/// PSTATE for an `eret`: DAIF masked, the level's own stack pointer.
-pub const SPSR_EL1H: u64 = 0x3C5;
-pub const SPSR_EL2H: u64 = 0x3C9;
 
 global_asm!(
     r#"
@@ -166,7 +162,7 @@ from_el1:
 
 from_el2:
     leave_mmu sctlr_el2
-    bl      open_el1                    // el2.rs; leaves E2H as x26 says
+    bl      open_el1                    // upper_levels.rs; leaves E2H as x26 says
     mrs     x25, cntvct_el0             // its offset is zero by now
     bl      map_loader
     ldr     x8, =stack_top
@@ -342,7 +338,7 @@ clean_loader:
     page_rx = const page(Rights::ReadExecute),
     page_rw = const page(Rights::ReadWrite),
     table = const TABLE,
-    spsr_el1h = const SPSR_EL1H,
+    spsr_el1h = const pstate::EL1H_MASKED,
     caches_on = const EntryFlags::CACHES_ON,
     e2h_stuck = const EntryFlags::E2H_STUCK,
 );

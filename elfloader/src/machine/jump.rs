@@ -1,10 +1,12 @@
 //! The last instructions: out of the loader, into the kernel.
 
 use core::arch::naked_asm;
+use core::mem::offset_of;
+
+use shared_abi::contract::pstate;
 
 /// What the jump needs, all of it prepared.
 #[derive(Debug)]
-#[repr(C)]
 pub struct Jump {
     /// Virtual address of `BootInfo`, the kernel's x0.
     pub virt_boot_info: u64,
@@ -34,16 +36,21 @@ pub struct Jump {
 #[unsafe(naked)]
 pub unsafe extern "C" fn jump(jump: &Jump) -> ! {
     naked_asm!(
-        "ldp x1, x2, [x0, #8]",   // entry, stack top
-        "ldp x3, x4, [x0, #24]",  // empty table, TCR
-        "ldp x5, x6, [x0, #40]",  // first entry, count
-        "ldp x7, x30, [x0, #56]", // header page's entry, whether to pause
-        "ldr x0, [x0]",           // from here on no memory of the loader's is read
+        "ldr x1, [x0, #{entry}]",
+        "ldr x2, [x0, #{stack_top}]",
+        "ldr x3, [x0, #{empty_table}]",
+        "ldr x4, [x0, #{tcr}]",
+        "ldr x5, [x0, #{entries}]",
+        "ldr x6, [x0, #{entry_count}]",
+        "ldr x7, [x0, #{header_entry}]",
+        "ldr x30, [x0, #{pause}]",
+        "ldr x0, [x0, #{boot_info}]", // from here on no memory of the loader's is read
         "mov sp, x2",
         // TTBR0 to the empty table first, its walks off after: nothing runs or points there any more.
         "msr ttbr0_el1, x3",
         "isb",
         "msr tcr_el1, x4",
+        "isb",
         // The pages that nobody needs any more leave the window.
         "str xzr, [x7]",
         "cbz x6, 2f",
@@ -56,7 +63,7 @@ pub unsafe extern "C" fn jump(jump: &Jump) -> ! {
         "isb",
         // ERET rather than BR: every general register is zero, and it synchronizes the context.
         "msr elr_el1, x1",
-        "mov x1, #0x3C5", // EL1h, DAIF masked
+        "mov x1, #{spsr}",
         "msr spsr_el1, x1",
         "msr sp_el0, xzr",
         "msr tpidr_el1, xzr",
@@ -96,5 +103,17 @@ pub unsafe extern "C" fn jump(jump: &Jump) -> ! {
         "mov x30, xzr",
         "3: b 3b",
         "4: eret",
+        "dsb nsh",
+        "isb",
+        boot_info = const offset_of!(Jump, virt_boot_info),
+        entry = const offset_of!(Jump, virt_entry),
+        stack_top = const offset_of!(Jump, virt_stack_top),
+        empty_table = const offset_of!(Jump, phys_empty_table),
+        tcr = const offset_of!(Jump, tcr),
+        entries = const offset_of!(Jump, virt_entries),
+        entry_count = const offset_of!(Jump, entry_count),
+        header_entry = const offset_of!(Jump, virt_header_entry),
+        pause = const offset_of!(Jump, pause),
+        spsr = const pstate::EL1H_MASKED,
     )
 }

@@ -9,6 +9,7 @@ use core::fmt::Write as _;
 use core::panic::Location;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use handoff_bare::exception::ExceptionFrame;
 use shared_abi::addr::{VirtAddr, VirtRange};
 use shared_abi::image::header::LogLevel;
 use shared_abi::symbols::SymbolTable;
@@ -18,7 +19,6 @@ use shared_abi::verdict::Ending;
 use super::ending::MEANS;
 use super::log::log;
 use super::stages;
-use super::vectors::Frame;
 
 /// Most named regions that the reporter can tell apart.
 pub const REGIONS: usize = 24;
@@ -93,7 +93,7 @@ impl Situation {
 static REPORTING: AtomicBool = AtomicBool::new(false);
 
 /// Where every vector leads.
-pub extern "C" fn report_fault(frame: &Frame) -> ! {
+pub extern "C" fn report_fault(frame: &ExceptionFrame) -> ! {
     let ending = if situation().in_kernel { Ending::KernelFault } else { Ending::LoaderFault };
     // A load and a store, no exclusives: the fault may be that memory is not what it should be.
     if REPORTING.load(Ordering::Relaxed) && !log().lose_console() {
@@ -105,11 +105,11 @@ pub extern "C" fn report_fault(frame: &Frame) -> ! {
     MEANS.end(ending, 0)
 }
 
-fn describe(frame: &Frame) {
+fn describe(frame: &ExceptionFrame) {
     let situation = situation();
     let log = log().line(LogLevel::Quiet);
     log.mark();
-    let syndrome = Syndrome::new(frame.syndrome);
+    let syndrome = Syndrome::new(frame.esr);
     if situation.in_kernel {
         log.text("\nkernel fault, reported by the loader: ");
     } else {
@@ -120,22 +120,16 @@ fn describe(frame: &Frame) {
     if syndrome.is_refusal() {
         let _ = writeln!(log, "  the kernel refused its BootInfo: error E{:04}", frame.general[0]);
     }
-    place(situation, "at", frame.return_address);
+    place(situation, "at", frame.elr);
     if syndrome.far_is_valid() {
-        place(situation, "address", frame.fault_address);
+        place(situation, "address", frame.far);
     }
-    place(situation, "stack", frame.stack_pointer);
+    place(situation, "stack", frame.sp);
     let log = super::log::log();
     if let Some(vector) = Vector::new(frame.vector as u8) {
-        let _ = writeln!(log, "  {vector}; ESR {:#x}, SPSR {:#x}", frame.syndrome, frame.saved_state);
+        let _ = writeln!(log, "  {vector}; ESR {:#x}, SPSR {:#x}", frame.esr, frame.spsr);
     }
-    for (index, pair) in frame.general.chunks(4).enumerate() {
-        log.text(" ");
-        for (offset, value) in pair.iter().enumerate() {
-            let _ = write!(log, " x{:<2} {value:016x}", index * 4 + offset);
-        }
-        log.text("\n");
-    }
+    let _ = write!(log, "{frame}");
 }
 
 fn place(situation: &Situation, what: &str, address: u64) {

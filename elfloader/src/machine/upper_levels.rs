@@ -22,6 +22,8 @@
 
 use core::arch::global_asm;
 
+use shared_abi::contract::pstate;
+
 use super::entry::EntryFlags;
 
 /// RW: EL1 is AArch64. APK, API: pointer authentication is EL1's. ATA: allocation tags are EL1's.
@@ -308,6 +310,6 @@ el2_vectors_end:
     e2h_stuck = const EntryFlags::E2H_STUCK,
     no_firmware = const EntryFlags::NO_FIRMWARE,
     sctlr_off = const super::entry::SCTLR_OFF,
-    spsr_el1h = const super::entry::SPSR_EL1H,
-    spsr_el2h = const super::entry::SPSR_EL2H,
+    spsr_el1h = const pstate::EL1H_MASKED,
+    spsr_el2h = const pstate::EL2H_MASKED,
 );

@@ -74,6 +74,8 @@ pub fn lines(snapshot: &Snapshot, announced: Announced) -> Vec<Line> {
 
 #[cfg(test)]
 mod tests {
+    use shared_abi::contract::pstate;
+
     use super::*;
 
     fn good() -> Snapshot {
@@ -88,7 +90,7 @@ mod tests {
         set("ID_AA64MMFR0_EL1", 2);
         set("sp", 0xFFFF_0080_0200_0000);
         set("pc", 0xFFFF_0000_0000_0000);
-        set("cpsr", 0x3C5);
+        set("cpsr", pstate::EL1H_MASKED);
         snapshot
     }
 
@@ -111,7 +113,7 @@ mod tests {
         };
         assert_eq!(broken("x7", 1), ["x1–x30"]);
         assert_eq!(broken("sp", 8), ["SP mod 16"]);
-        assert_eq!(broken("cpsr", 0x3C9), ["exception level"]);
+        assert_eq!(broken("cpsr", pstate::EL2H_MASKED), ["exception level"]);
         assert_eq!(broken("cpsr", 0x345), ["DAIF"]);
         assert_eq!(broken("TPIDR_EL1", 1)[0], "TPIDR_EL1");
         let sctlr = EntryRegisters::ABI_1.sctlr_el1;

@@ -14,7 +14,7 @@
 use shared_abi::addr::{VirtAddr, VirtRange};
 use shared_abi::symbols::{Symbol, SymbolTable};
 
-use super::frame::FaultFrame;
+use super::ExceptionFrame;
 
 /// Most steps of a walk.
 pub const STEPS: usize = 64;
@@ -66,11 +66,11 @@ const fn without_code(address: u64) -> u64 {
 
 impl<'a, M: StackMemory> Backtrace<'a, M> {
     /// A walk over the records in `stack`, from where `frame` was interrupted.
-    pub const fn of(frame: &FaultFrame, stack: VirtRange, memory: &'a M) -> Self {
+    pub const fn of(frame: &ExceptionFrame, stack: VirtRange, memory: &'a M) -> Self {
         Self {
             memory,
             stack,
-            next: Next::At(frame.return_address),
+            next: Next::At(frame.elr),
             record: frame.frame_pointer(),
             link: without_code(frame.link_register()),
             steps: 0,

@@ -4,7 +4,7 @@ use shared_abi::addr::{PAGE, VirtAddr, VirtRange, align_down};
 use shared_abi::syndrome::{Cause, FaultKind, Syndrome};
 
 use super::dispatch::{FaultHook, Resolution};
-use super::frame::{Fault, FaultFrame};
+use super::{Fault, Interrupted};
 
 /// Maps pages for a [`DemandZero`] range.
 pub trait ZeroPages: Sync {
@@ -40,7 +40,7 @@ impl<Z: ZeroPages> DemandZero<Z> {
 }
 
 impl<Z: ZeroPages> FaultHook for DemandZero<Z> {
-    fn resolve(&self, fault: &Fault, _: &mut FaultFrame) -> Resolution {
+    fn resolve(&self, fault: &Fault, _: &mut Interrupted<'_>) -> Resolution {
         match self.page_of(fault).map(|page| self.pages.map_zeroed(page)) {
             None => Resolution::NotMine,
             Some(Ok(())) => Resolution::Resolved,

@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use shared_abi::addr::{VirtAddr, VirtRange};
 
-use super::frame::{Fault, FaultFrame};
+use super::{ExceptionFrame, Fault, Interrupted};
 
 /// Most hooks.
 pub const HOOKS: usize = 16;
@@ -36,8 +36,8 @@ pub enum Resolution {
 /// Resolves faults. It runs on the vectors' stack, with interrupts masked; a fault inside of it ends the machine,
 /// and so would a lock that the interrupted code holds: use `try_lock`.
 pub trait FaultHook: Sync {
-    /// Looks at `fault` and resolves it, by changing the machine or the frame that is resumed.
-    fn resolve(&self, fault: &Fault, frame: &mut FaultFrame) -> Resolution;
+    /// Looks at `fault` and resolves it, by changing the machine or what is resumed.
+    fn resolve(&self, fault: &Fault, frame: &mut Interrupted<'_>) -> Resolution;
 }
 
 /// Which faults a hook is asked about.
@@ -123,7 +123,7 @@ impl<'h> Dispatcher<'h> {
     }
 
     /// Asks the hooks.
-    pub fn dispatch(&self, frame: &mut FaultFrame) -> Outcome {
+    pub fn dispatch(&self, frame: &mut ExceptionFrame) -> Outcome {
         // One CPU, and its handler is not interrupted: a load and a store do, where exclusives might not.
         if self.busy.load(Ordering::Relaxed) {
             return Outcome::Nested;
@@ -137,15 +137,15 @@ impl<'h> Dispatcher<'h> {
         outcome
     }
 
-    fn ask(&self, fault: &Fault, frame: &mut FaultFrame) -> Outcome {
+    fn ask(&self, fault: &Fault, frame: &mut ExceptionFrame) -> Outcome {
         for (interest, hook) in self.hooks.iter().flatten() {
             if !interest.covers(fault) {
                 continue;
             }
-            match hook.resolve(fault, frame) {
+            match hook.resolve(fault, &mut Interrupted::new(frame)) {
                 Resolution::NotMine => {}
                 // A hook that sent execution elsewhere has not let the instruction try again.
-                Resolution::Resolved if frame.return_address == fault.at && self.is_repeated(fault) => {
+                Resolution::Resolved if frame.elr == fault.at && self.is_repeated(fault) => {
                     return Outcome::Report(Reason::Repeated);
                 }
                 Resolution::Resolved => return Outcome::Resume,

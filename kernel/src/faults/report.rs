@@ -6,16 +6,16 @@ use shared_abi::addr::{VirtAddr, VirtRange};
 use shared_abi::symbols::Symbol;
 use shared_abi::syndrome::Syndrome;
 
+use super::ExceptionFrame;
 use super::backtrace::{Backtrace, StackMemory, Step, Symbols};
 use super::dispatch::Reason;
-use super::frame::FaultFrame;
 use super::region::RegionMap;
 
 /// What a report is made of. Its `Display` is the report, many lines, the last ended.
 #[derive(Clone, Copy)]
 pub struct FaultReport<'a, M> {
     /// The registers.
-    pub frame: &'a FaultFrame,
+    pub frame: &'a ExceptionFrame,
     /// Why it is reported.
     pub reason: Reason,
     /// Names for addresses.
@@ -68,12 +68,12 @@ impl<M: StackMemory> fmt::Display for FaultReport<'_, M> {
         if let Some(address) = fault.address {
             self.line(f, "address", address)?;
         }
-        self.line(f, "stack", self.frame.stack_pointer)?;
+        self.line(f, "stack", self.frame.sp)?;
         match fault.vector {
             Some(vector) => write!(f, "  {vector}")?,
             None => write!(f, "  vector {:#x}, which is none", self.frame.vector)?,
         }
-        writeln!(f, "; ESR {:#x}, SPSR {:#x}", self.frame.syndrome, self.frame.saved_state)?;
+        writeln!(f, "; ESR {:#x}, SPSR {:#x}", self.frame.esr, self.frame.spsr)?;
         write!(f, "{}", self.frame)?;
         if fault.from_user {
             return Ok(());

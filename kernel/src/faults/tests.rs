@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use proptest::prelude::*;
 use shared_abi::addr::{VirtAddr, VirtRange};
+use shared_abi::contract::pstate;
 use shared_abi::symbols::{SYMBOLS_MAGIC, SYMBOLS_VERSION};
 
 use super::*;
@@ -34,15 +35,21 @@ fn regions() -> RegionMap {
     map
 }
 
-fn frame() -> FaultFrame {
-    FaultFrame {
-        stack_pointer: STACK + 0x3F00,
-        return_address: TEXT + 0x104,
-        saved_state: 0x3C5,
-        syndrome: WRITE_TRANSLATION_3,
-        fault_address: 0x10,
+#[expect(unsafe_code, reason = "a hook vouches for what it has resumed")]
+fn resumed<'a>(frame: &'a mut Interrupted<'_>) -> &'a mut ExceptionFrame {
+    // SAFETY: here nothing is resumed.
+    unsafe { frame.get_mut() }
+}
+
+fn frame() -> ExceptionFrame {
+    ExceptionFrame {
+        sp: STACK + 0x3F00,
+        elr: TEXT + 0x104,
+        spsr: pstate::EL1H_MASKED,
+        esr: WRITE_TRANSLATION_3,
+        far: 0x10,
         vector: 4,
-        ..FaultFrame::default()
+        ..ExceptionFrame::default()
     }
 }
 
@@ -53,21 +60,21 @@ fn a_fault_has_an_address_only_if_the_syndrome_says_so() {
     let fault = frame().fault();
     assert_eq!((fault.address, fault.at, fault.from_user), (Some(0x10), TEXT + 0x104, false));
     assert_eq!(fault.to_string(), "data abort on a write: translation fault, level 3");
-    assert_eq!(FaultFrame { syndrome: SVC_7, ..frame() }.fault().address, None);
+    assert_eq!(ExceptionFrame { esr: SVC_7, ..frame() }.fault().address, None);
 }
 
 #[test]
 fn an_interrupt_has_no_syndrome_whatever_the_register_holds() {
-    let fault = FaultFrame { vector: 5, ..frame() }.fault();
+    let fault = ExceptionFrame { vector: 5, ..frame() }.fault();
     assert_eq!((fault.syndrome, fault.address), (None, None));
     assert_eq!(fault.to_string(), "unexpected IRQ from this level on SP_ELx");
     // An SError comes with one.
-    assert!(FaultFrame { vector: 7, ..frame() }.fault().syndrome.is_some());
+    assert!(ExceptionFrame { vector: 7, ..frame() }.fault().syndrome.is_some());
 }
 
 #[test]
 fn a_vector_number_that_is_none_is_not_taken_for_another() {
-    let fault = FaultFrame { vector: 0x104, ..frame() }.fault();
+    let fault = ExceptionFrame { vector: 0x104, ..frame() }.fault();
     assert_eq!(fault.vector, None);
     assert!(fault.syndrome.is_some());
 }
@@ -256,10 +263,10 @@ impl Answer {
 }
 
 impl FaultHook for Answer {
-    fn resolve(&self, _: &Fault, frame: &mut FaultFrame) -> Resolution {
+    fn resolve(&self, _: &Fault, frame: &mut Interrupted<'_>) -> Resolution {
         *self.0.lock().unwrap() += 1;
         if self.1 == Resolution::Resolved {
-            frame.general[0] = 1;
+            resumed(frame).general[0] = 1;
         }
         self.1
     }
@@ -298,7 +305,7 @@ fn an_unresolved_fault_is_reported_and_every_later_one_is_nested() {
 fn a_fault_inside_of_a_hook_is_nested() {
     struct Faults<'a>(&'a Mutex<Vec<Outcome>>, &'a std::sync::OnceLock<usize>);
     impl FaultHook for Faults<'_> {
-        fn resolve(&self, _: &Fault, _: &mut FaultFrame) -> Resolution {
+        fn resolve(&self, _: &Fault, _: &mut Interrupted<'_>) -> Resolution {
             // What the vectors would do if this very function faulted.
             let dispatcher: *const Dispatcher<'_> =
                 core::ptr::with_exposed_provenance(*self.1.get().unwrap());
@@ -332,9 +339,9 @@ fn a_resolution_that_resolves_nothing_does_not_go_on_for_ever() {
     dispatcher.add(Interest::Class(0x25), &hook);
     dispatcher.add(Interest::Class(0x15), &hook);
     for at in 0..5_000 {
-        let mut other = FaultFrame { fault_address: at % 2 * 8, ..frame() };
+        let mut other = ExceptionFrame { far: at % 2 * 8, ..frame() };
         assert_eq!(dispatcher.dispatch(&mut other), Outcome::Resume);
-        assert_eq!(dispatcher.dispatch(&mut FaultFrame { syndrome: SVC_7, ..frame() }), Outcome::Resume);
+        assert_eq!(dispatcher.dispatch(&mut ExceptionFrame { esr: SVC_7, ..frame() }), Outcome::Resume);
     }
 }
 
@@ -342,9 +349,9 @@ fn a_resolution_that_resolves_nothing_does_not_go_on_for_ever() {
 fn what_interrupted_user_code_can_be_had_as_a_whole_and_sent_elsewhere_for_ever() {
     struct Elsewhere;
     impl FaultHook for Elsewhere {
-        fn resolve(&self, fault: &Fault, frame: &mut FaultFrame) -> Resolution {
+        fn resolve(&self, fault: &Fault, frame: &mut Interrupted<'_>) -> Resolution {
             assert!(fault.from_user);
-            frame.return_address = TEXT;
+            resumed(frame).elr = TEXT;
             Resolution::Resolved
         }
     }
@@ -355,7 +362,7 @@ fn what_interrupted_user_code_can_be_had_as_a_whole_and_sent_elsewhere_for_ever(
     dispatcher.add(Interest::User, &Elsewhere);
     for syndrome in [WRITE_TRANSLATION_3 & !(1 << 26), SVC_7] {
         for _ in 0..2 * dispatch::REPEATS {
-            let mut frame = FaultFrame { saved_state: 0, vector: 8, syndrome, ..frame() };
+            let mut frame = ExceptionFrame { spsr: 0, vector: 8, esr: syndrome, ..frame() };
             assert_eq!(dispatcher.dispatch(&mut frame), Outcome::Resume);
         }
     }
@@ -392,7 +399,7 @@ fn a_demand_zero_region_maps_the_touched_page_and_nothing_else() {
     let mut dispatcher = Dispatcher::new();
     dispatcher.add(Interest::Address(demand.range()), &demand);
     let touch = |address, syndrome| {
-        dispatcher.dispatch(&mut FaultFrame { fault_address: address, syndrome, ..frame() })
+        dispatcher.dispatch(&mut ExceptionFrame { far: address, esr: syndrome, ..frame() })
     };
     assert_eq!(touch(HEAP + 0x1234, WRITE_TRANSLATION_3), Outcome::Resume);
     assert_eq!(touch(HEAP + 0xFFFF, WRITE_TRANSLATION_3 & !(1 << 6)), Outcome::Resume);
@@ -413,14 +420,14 @@ fn only_a_missing_page_of_data_is_demanded() {
         let demand = DemandZero::new(range(HEAP, 0x10_000), Pages(Mutex::new((Vec::new(), 1))));
         let mut dispatcher = Dispatcher::new();
         dispatcher.add(Interest::Address(demand.range()), &demand);
-        let mut frame = FaultFrame { fault_address: address, syndrome, ..frame() };
+        let mut frame = ExceptionFrame { far: address, esr: syndrome, ..frame() };
         assert_eq!(dispatcher.dispatch(&mut frame), Outcome::Report(Reason::Unresolved), "{syndrome:#x}");
     }
 }
 
 // ---- the report ----
 
-fn report(frame: &FaultFrame, reason: Reason, memory: &Words) -> String {
+fn report(frame: &ExceptionFrame, reason: Reason, memory: &Words) -> String {
     let (table, regions) = (table(), regions());
     FaultReport { frame, reason, regions: &regions, symbols: Symbols::open(&table, 0), memory }.to_string()
 }
@@ -456,7 +463,7 @@ fn a_report_says_what_where_and_who_called() {
 
 #[test]
 fn an_overflowed_stack_is_named_and_still_walked() {
-    let mut frame = FaultFrame { stack_pointer: STACK - 0x20, fault_address: STACK - 0x18, ..frame() };
+    let mut frame = ExceptionFrame { sp: STACK - 0x20, far: STACK - 0x18, ..frame() };
     frame.general[29] = STACK + 0x10;
     let text = report(&frame, Reason::Unresolved, &Words::of(&[(STACK + 0x10, 0, TEXT + 0x110)]));
     assert!(text.contains("  address 0xffff0080000fffe8  boot stack guard+0xfe8\n"), "{text}");
@@ -465,7 +472,7 @@ fn an_overflowed_stack_is_named_and_still_walked() {
 
 #[test]
 fn a_report_says_why_a_hook_failed_and_does_not_walk_user_stacks() {
-    let mut frame = FaultFrame { saved_state: 0, vector: 8, ..frame() };
+    let mut frame = ExceptionFrame { spsr: 0, vector: 8, ..frame() };
     frame.general[29] = STACK;
     let text = report(&frame, Reason::Failed("no frame is free"), &Words::of(&[]));
     assert!(text.starts_with("user fault: data abort on a write: translation fault, level 3\n"), "{text}");
@@ -480,13 +487,13 @@ proptest! {
     fn any_frame_makes_a_report_that_ends(
         words: [u64; 7], general: [u64; 31], near_stack in 0_u64..0x5000, torn: bool,
     ) {
-        let mut frame = FaultFrame {
-            general, stack_pointer: words[0], return_address: words[1], saved_state: words[2],
-            syndrome: words[3], fault_address: words[4], vector: words[5] % 20, reserved: words[6],
+        let mut frame = ExceptionFrame {
+            general, sp: words[0], elr: words[1], spsr: words[2],
+            esr: words[3], far: words[4], vector: words[5] % 20, reserved: words[6],
         };
         if torn {
             frame.general[29] = STACK + near_stack;
-            frame.stack_pointer = STACK + near_stack;
+            frame.sp = STACK + near_stack;
         }
         let length = Cell::new(report(&frame, Reason::Repeated, &Words::of(&[(STACK + 16, STACK + 32, 5)])).len());
         prop_assert!(length.get() > 600 && length.get() < 8000);

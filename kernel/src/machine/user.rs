@@ -15,24 +15,17 @@ use core::mem::offset_of;
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ID_AA64MMFR1_EL1, Readable, TCR_EL1, TTBR0_EL1, Writeable};
+use handoff_bare::return_from_exception;
 use shared_abi::addr::{Frame, VirtAddr};
+use shared_abi::contract::pstate;
 use shared_abi::contract::registers::TCR_EPD0;
 
 use super::memory::Memory;
 use super::vectors;
 use crate::address_space::workload::Cpu;
 use crate::address_space::{Flush, SpaceError, Tlb, Ttbr0, UserSpace};
-use crate::faults::{Fault, FaultFrame, FaultHook, Interest, Resolution};
+use crate::faults::{ExceptionFrame, Fault, FaultHook, Interest, Interrupted, Resolution};
 use crate::frames::DirectMap;
-
-/// SPSR_EL1 for EL0 with everything masked (Arm ARM C5.2.19).
-const EL0: u64 = 0x3C0;
-
-/// The same for EL1 on its own stack.
-const EL1H: u64 = 0x3C5;
-
-/// PSTATE.PAN: EL1 cannot touch user memory by an ordinary load or store.
-const PAN: u64 = 1 << 22;
 
 /// TCR_EL1.E0PD1: what EL0 tries of the high half faults before any walk.
 const E0PD1: u64 = 1 << 56;
@@ -41,41 +34,43 @@ const E0PD1: u64 = 1 << 56;
 const DATA_ABORT: u8 = 0x25;
 
 /// What [`run`] leaves behind and what comes back.
-struct Crossing {
+struct UserEntry {
     /// x19 to x30 and SP, as they are when `run_user` returns.
     kernel: [u64; 13],
     /// PAN where this CPU has it.
     pan: u64,
     /// The registers at the exception.
-    exit: FaultFrame,
+    exit: ExceptionFrame,
 }
 
-struct Single(UnsafeCell<Crossing>);
+struct Single(UnsafeCell<UserEntry>);
 
 // SAFETY: one CPU runs, and `run` and the hook take turns.
 unsafe impl Sync for Single {}
 
-static CROSSING: Single =
-    Single(UnsafeCell::new(Crossing { kernel: [0; 13], pan: 0, exit: FaultFrame::ZERO }));
+static USER_ENTRY: Single =
+    Single(UnsafeCell::new(UserEntry { kernel: [0; 13], pan: 0, exit: ExceptionFrame::ZERO }));
 
 /// Every exception from EL0 ends in [`run`]'s return.
-struct Back;
+struct ReturnToKernel;
 
-impl FaultHook for Back {
-    fn resolve(&self, _: &Fault, frame: &mut FaultFrame) -> Resolution {
+impl FaultHook for ReturnToKernel {
+    fn resolve(&self, _: &Fault, frame: &mut Interrupted<'_>) -> Resolution {
         // SAFETY: see `Single`: `run` waits for this.
-        let crossing = unsafe { &mut *CROSSING.0.get() };
-        crossing.exit = *frame;
-        let [saved @ .., stack_pointer] = crossing.kernel;
+        let user_entry = unsafe { &mut *USER_ENTRY.0.get() };
+        user_entry.exit = **frame;
+        // SAFETY: EL0 is not resumed but left: `run_user` stored what its caller resumes with, and returns there.
+        let frame = unsafe { frame.get_mut() };
+        let [saved @ .., sp] = user_entry.kernel;
         frame.general[19..].copy_from_slice(&saved);
-        frame.stack_pointer = stack_pointer;
-        frame.return_address = frame.link_register();
-        frame.saved_state = EL1H | crossing.pan;
+        frame.sp = sp;
+        frame.elr = frame.link_register();
+        frame.spsr = pstate::EL1H_MASKED | user_entry.pan;
         Resolution::Resolved
     }
 }
 
-static BACK: Back = Back;
+static RETURN_TO_KERNEL: ReturnToKernel = ReturnToKernel;
 
 /// Readies the machine for user spaces: TTBR0 walks on, with the empty table, and what this CPU has to keep EL0
 /// and EL1 apart. The vectors are installed; hooks that resolve faults of user memory are added before, since they
@@ -98,9 +93,10 @@ pub fn start(memory: &mut Memory) -> bool {
         // SAFETY: `msr pan, #1`; this kernel reaches user memory by the direct map and by LDTR alone.
         unsafe { asm!(".inst 0xd500419f", options(nomem, nostack, preserves_flags)) };
         // SAFETY: see `Single`.
-        unsafe { (*CROSSING.0.get()).pan = PAN };
+        unsafe { (*USER_ENTRY.0.get()).pan = pstate::PAN };
     }
-    vectors::add_hook(Interest::User, &BACK) && vectors::add_hook(Interest::Class(DATA_ABORT), &NOTHING)
+    vectors::add_hook(Interest::User, &RETURN_TO_KERNEL)
+        && vectors::add_hook(Interest::Class(DATA_ABORT), &USER_ACCESS_FIXUP)
 }
 
 impl Memory {
@@ -123,13 +119,13 @@ impl Memory {
 
 /// Runs EL0 code of the space that was entered: `registers` says with which general registers, stack pointer and
 /// return address. The frame of the exception that ended it: an `svc`, or a fault.
-pub fn run(registers: &FaultFrame) -> FaultFrame {
-    let crossing = CROSSING.0.get();
-    // SAFETY: see `Single`. EL0 changes no memory but its own, and `Back` restores what a call preserves.
+pub fn run(registers: &ExceptionFrame) -> ExceptionFrame {
+    let user_entry = USER_ENTRY.0.get();
+    // SAFETY: see `Single`. EL0 changes no memory but its own, and `ReturnToKernel` restores what a call preserves.
     unsafe {
-        let registers = FaultFrame { saved_state: EL0 | (*crossing).pan, ..*registers };
-        run_user(&registers, &raw mut (*crossing).kernel);
-        (*crossing).exit
+        let registers = ExceptionFrame { spsr: pstate::EL0T_MASKED | (*user_entry).pan, ..*registers };
+        run_user(&registers, &raw mut (*user_entry).kernel);
+        (*user_entry).exit
     }
 }
 
@@ -164,50 +160,51 @@ impl Cpu<DirectMap> for ThisCpu {
 
 /// The word at `at` as EL0 has it; `None` where EL0 would fault.
 pub fn load(at: VirtAddr) -> Option<u64> {
-    // SAFETY: an unprivileged load reads what EL0 may read, or faults, and then `Nothing` has it return.
-    let Tried { word, done } = unsafe { user_load(at.get()) };
+    // SAFETY: an unprivileged load reads what EL0 may read, or faults, and then `UserAccessFixup` has it return.
+    let AccessResult { word, done } = unsafe { user_load(at.get()) };
     (done != 0).then_some(word)
 }
 
 /// Stores `word` at `at` as EL0 would; `false` where that would fault.
 pub fn store(at: VirtAddr, word: u64) -> bool {
-    // SAFETY: an unprivileged store changes what EL0 may change, or faults, and then `Nothing` has it return.
+    // SAFETY: an unprivileged store changes what EL0 may change, or faults, and then `UserAccessFixup` has it return.
     unsafe { user_store(at.get(), word) }.done != 0
 }
 
 /// What `user_load` and `user_store` return.
 #[repr(C)]
-struct Tried {
+struct AccessResult {
     word: u64,
     done: u64,
 }
 
 /// Lets EL1's own tries of user memory return when they fault.
-struct Nothing;
+struct UserAccessFixup;
 
-impl FaultHook for Nothing {
-    fn resolve(&self, fault: &Fault, frame: &mut FaultFrame) -> Resolution {
+impl FaultHook for UserAccessFixup {
+    fn resolve(&self, fault: &Fault, frame: &mut Interrupted<'_>) -> Resolution {
         let tries = [user_load as *const () as u64, user_store as *const () as u64];
         if fault.from_user || !tries.contains(&fault.at) {
             return Resolution::NotMine;
         }
-        frame.return_address = user_nothing as *const () as u64;
+        // SAFETY: both accesses are leaf functions whose caller expects what the failure returns.
+        unsafe { frame.get_mut() }.elr = user_access_failed as *const () as u64;
         Resolution::Resolved
     }
 }
 
-static NOTHING: Nothing = Nothing;
+static USER_ACCESS_FIXUP: UserAccessFixup = UserAccessFixup;
 
 unsafe extern "C" {
-    fn user_load(address: u64) -> Tried;
-    fn user_store(address: u64, word: u64) -> Tried;
-    fn user_nothing();
+    fn user_load(address: u64) -> AccessResult;
+    fn user_store(address: u64, word: u64) -> AccessResult;
+    fn user_access_failed();
 }
 
 global_asm!(
     r#"
     .section .text.user_access, "ax"
-    .global user_load, user_store, user_nothing
+    .global user_load, user_store, user_access_failed
     .type   user_load, %function
 user_load:
     ldtr    x0, [x0]
@@ -218,15 +215,15 @@ user_store:
     sttr    x1, [x0]
     mov     x1, #1
     ret
-    .type   user_nothing, %function
-user_nothing:
+    .type   user_access_failed, %function
+user_access_failed:
     mov     x1, #0
     ret
     "#
 );
 
 unsafe extern "C" {
-    fn run_user(registers: &FaultFrame, kernel: *mut [u64; 13]);
+    fn run_user(registers: &ExceptionFrame, kernel: *mut [u64; 13]);
 }
 
 global_asm!(
@@ -244,33 +241,17 @@ run_user:
     stp     x29, x30, [x1, #80]
     mov     x2, sp
     str     x2, [x1, #96]
-    ldp     x2, x3, [x0, #{stack_pointer}]
-    ldr     x4, [x0, #{saved_state}]
+    ldp     x2, x3, [x0, #{sp}]
+    ldr     x4, [x0, #{spsr}]
     msr     sp_el0, x2
     msr     elr_el1, x3
     msr     spsr_el1, x4
-    ldp     x2, x3, [x0, #16]
-    ldp     x4, x5, [x0, #32]
-    ldp     x6, x7, [x0, #48]
-    ldp     x8, x9, [x0, #64]
-    ldp     x10, x11, [x0, #80]
-    ldp     x12, x13, [x0, #96]
-    ldp     x14, x15, [x0, #112]
-    ldp     x16, x17, [x0, #128]
-    ldp     x18, x19, [x0, #144]
-    ldp     x20, x21, [x0, #160]
-    ldp     x22, x23, [x0, #176]
-    ldp     x24, x25, [x0, #192]
-    ldp     x26, x27, [x0, #208]
-    ldp     x28, x29, [x0, #224]
-    ldr     x30, [x0, #240]
-    ldp     x0, x1, [x0]
-    eret
-    // Nothing is executed behind an exception return, not even in speculation.
-    dsb     nsh
-    isb
+    "#,
+    return_from_exception!(),
+    r#"
     .size   run_user, . - run_user
     "#,
-    stack_pointer = const offset_of!(FaultFrame, stack_pointer),
-    saved_state = const offset_of!(FaultFrame, saved_state),
+    general = const offset_of!(ExceptionFrame, general),
+    sp = const offset_of!(ExceptionFrame, sp),
+    spsr = const offset_of!(ExceptionFrame, spsr),
 );

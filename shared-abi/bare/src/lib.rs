@@ -4,6 +4,7 @@
 //! mmio         one device's registers, by instructions that a hypervisor can emulate
 //! translate    what the processor's own walker says of an address
 //! cache, tlb   upkeep by name, with the barriers that belong to it
+//! exception    vectors, and the registers that they store and restore
 //! psci         calls to firmware          semihosting   calls to a debugger's host
 //! ending       the ways to end a machine, from the best to the last
 //! ```
@@ -17,6 +18,7 @@
 #![cfg_attr(
     not(target_arch = "aarch64"),
     allow(
+        clippy::never_loop,
         unused_mut,
         unused_unsafe,
         unused_variables,
@@ -44,6 +46,7 @@ macro_rules! instruction {
 
 pub mod cache;
 pub mod ending;
+pub mod exception;
 pub mod mmio;
 pub mod psci;
 pub mod semihosting;
