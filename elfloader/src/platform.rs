@@ -47,12 +47,17 @@ impl fmt::Display for Full {
 /// Something that the machine states and the boot goes on without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remark<'t> {
-    /// A value is malformed and counts as absent.
+    /// A value is malformed: it counts as absent, or what it belongs to does.
     Malformed {
         /// Whose value.
         node: &'t str,
         /// Which one.
         property: &'static str,
+    },
+    /// A processor's `reg` is more of MPIDR_EL1 than the affinity, which is all that counts.
+    NotAffinity {
+        /// Whose.
+        node: &'t str,
     },
     /// There is no room to keep it.
     Dropped {
@@ -66,8 +71,9 @@ pub enum Remark<'t> {
 impl fmt::Display for Remark<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed { node, property } => write!(f, "{property} in \"{node}\" is malformed"),
+            Self::Malformed { node, property } => write!(f, "{property} of \"{node}\", which is malformed"),
             Self::Dropped { node, full } => write!(f, "\"{node}\", since {full}"),
+            Self::NotAffinity { node } => write!(f, "what reg of \"{node}\" states beside the affinity"),
         }
     }
 }

@@ -28,6 +28,7 @@ pub(super) fn find<'s>(
     // Buses from the root to the node's parent.
     let mut buses = ArrayVec::<Bus<'s>, DEPTH>::new();
     let mut place = root;
+    let ignored = node.ignored();
     for part in path.as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
         let child = place.children().find(|child| is_named(child.name, part, original));
         // What a node says as a bus counts only for what is below it.
@@ -37,6 +38,10 @@ pub(super) fn find<'s>(
         place = child;
     }
     let Some((parent, above)) = buses.split_last() else { return Ok(None) };
+    // Where a bus is malformed, an address below it would be a guess.
+    if node.ignored() > ignored {
+        return Ok(None);
+    }
 
     let Some(device) = Device::read(node, parent.cells) else { return Ok(None) };
     let mut address = device.address;
@@ -70,11 +75,15 @@ struct Device {
 }
 
 impl Device {
-    /// `None` if the node is no serial port of a known kind, or has no registers.
+    /// `None` if the node is no serial port of a known kind, has no registers, or is malformed in what says how they lie.
     fn read(node: &mut Node<'_>, parent: Cells) -> Option<Self> {
+        let ignored = node.ignored();
         let shift = node.cell_if(Symbol::REG_SHIFT, |shift| shift <= 4);
         let width = node.cell_if(Symbol::REG_IO_WIDTH, |width| matches!(width, 1 | 2 | 4));
         let offset = node.cell(Symbol::REG_OFFSET).unwrap_or(0);
+        if node.ignored() > ignored {
+            return None;
+        }
         // Some boards state it in two cells.
         let clock = node.number(Symbol::CLOCK_FREQUENCY).and_then(|clock| u32::try_from(clock).ok());
         let Some(Class::Console(kind)) = class_at(node.class()?) else { return None };

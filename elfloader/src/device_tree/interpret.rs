@@ -188,9 +188,12 @@ fn processor<'s>(node: &mut Node<'s>, cells: Cells, machine: &mut Machine<'s>) {
     let id = node.ranges(Symbol::REG, Cells { size: 0, ..cells }).next().map(|(id, _)| id);
     let disabled = !matches!(status, b"okay" | b"ok");
     let cpu = id.and_then(|id| Cpu::new(id & !MPIDR_OTHER, method, numa, disabled));
-    // Some state the whole register.
-    if cpu.is_none() || id.is_some_and(|id| id & MPIDR_OTHER != 0) {
-        node.malformed(Symbol::REG);
+    match id {
+        Some(id) if cpu.is_some() && id & MPIDR_OTHER != 0 => {
+            node.remarks.add(Remark::NotAffinity { node: node.name() });
+        }
+        _ if cpu.is_none() => node.malformed(Symbol::REG),
+        _ => {}
     }
     match cpu {
         Some(cpu) if matches!(method, EnableMethod::SpinTable(_)) => node.must_fit(machine.add_cpu(cpu)),

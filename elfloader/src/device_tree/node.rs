@@ -77,6 +77,11 @@ impl<'s> Node<'s> {
         self.fault.take().map_or(Ok(()), Err)
     }
 
+    /// How often something was ignored.
+    pub fn ignored(&self) -> usize {
+        self.remarks.kept().len() + self.remarks.more()
+    }
+
     /// Whether something is wrong with the node: what is left of it need not be read.
     pub const fn is_refused(&self) -> bool {
         self.fault.is_some()

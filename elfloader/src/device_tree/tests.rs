@@ -181,13 +181,13 @@ fn what_another_kernel_left_is_reserved() {
 #[test]
 fn what_the_boot_can_lack_is_ignored_and_named() {
     let chosen = |fill: fn(Tree) -> Tree| remarks(Tree::new().node("chosen", fill));
-    assert_eq!(chosen(|t| t.bytes("bootargs", &[])), ["bootargs in \"chosen\" is malformed"]);
-    assert_eq!(chosen(|t| t.bytes("bootargs", b"\xff\0")), ["bootargs in \"chosen\" is malformed"]);
-    assert_eq!(chosen(|t| t.bytes("stdout-path", &[])), ["stdout-path in \"chosen\" is malformed"]);
-    assert_eq!(chosen(|t| t.bytes("kaslr-seed", &[1])), ["kaslr-seed in \"chosen\" is malformed"]);
+    assert_eq!(chosen(|t| t.bytes("bootargs", &[])), ["bootargs of \"chosen\", which is malformed"]);
+    assert_eq!(chosen(|t| t.bytes("bootargs", b"\xff\0")), ["bootargs of \"chosen\", which is malformed"]);
+    assert_eq!(chosen(|t| t.bytes("stdout-path", &[])), ["stdout-path of \"chosen\", which is malformed"]);
+    assert_eq!(chosen(|t| t.bytes("kaslr-seed", &[1])), ["kaslr-seed of \"chosen\", which is malformed"]);
     assert_eq!(
         chosen(|t| t.bytes("linux,initrd-start", &[]).cells("linux,initrd-end", &[8])),
-        ["linux,initrd-start in \"chosen\" is malformed"]
+        ["linux,initrd-start of \"chosen\", which is malformed"]
     );
     let cpu = |fill: fn(Tree) -> Tree| {
         let cpus = |t: Tree| t.cells("#address-cells", &[1]).node("cpu@0", fill);
@@ -200,16 +200,20 @@ fn what_the_boot_can_lack_is_ignored_and_named() {
         (|t| t.cells("reg", &[1]).bytes("status", b"okay"), "status"),
         (|t| t.cells("reg", &[1]).bytes("enable-method", b"psci"), "enable-method"),
     ] {
-        assert_eq!(remarks(cpu(fill)), [format!("{property} in \"cpu@0\" is malformed")]);
+        assert_eq!(remarks(cpu(fill)), [format!("{property} of \"cpu@0\", which is malformed")]);
         machine(cpu(fill), |machine| assert_eq!(machine.cpus.len(), usize::from(property != "reg")));
     }
     // The whole of MPIDR_EL1, of a processor with several threads.
     machine(cpu(|t| t.cells("reg", &[0x8100_0203])), |machine| {
         assert_eq!(machine.cpus[0].affinity(), 0x203);
-        assert_eq!(machine.remarks.kept().len(), 1);
+        let remark = machine.remarks.kept()[0].to_string();
+        assert_eq!(remark, "what reg of \"cpu@0\" states beside the affinity");
     });
     let memory = |t: Tree| t.cells("reg", &[0, 0, 0, 9]).cells("numa-node-id", &[u32::MAX]);
-    assert_eq!(remarks(Tree::new().node("memory", memory)), ["numa-node-id in \"memory\" is malformed"]);
+    assert_eq!(
+        remarks(Tree::new().node("memory", memory)),
+        ["numa-node-id of \"memory\", which is malformed"]
+    );
     let psci = |t: Tree| t.text("compatible", "arm,psci-1.0");
     machine(Tree::new().node("psci", psci), |machine| assert_eq!(machine.psci, None));
     let nine = (0..9).fold(Tree::new(), |t, at| t.node(&format!("memory@{at}"), memory));
@@ -311,7 +315,32 @@ fn a_console_is_translated_through_every_bus() {
     for (outer, inner) in [(None, Some(inner)), (Some(outer), None), (Some(outer), Some(&outer[..4]))] {
         machine(bridged(outer, inner), |machine| assert_eq!(machine.console, None));
     }
-    assert_eq!(remarks(bridged(Some(&outer[1..]), Some(inner))), ["ranges in \"soc\" is malformed"]);
+    assert_eq!(remarks(bridged(Some(&outer[1..]), Some(inner))), ["ranges of \"soc\", which is malformed"]);
+}
+
+#[test]
+fn a_console_is_absent_where_it_or_a_bus_above_it_is_malformed() {
+    let serial = |t: Tree, fill: fn(Tree) -> Tree| {
+        t.node("serial", |t| fill(t.text("compatible", "arm,pl011").cells("reg", &[0, 0x1000, 0, 1])))
+    };
+    let tree = |bus: fn(Tree) -> Tree, fill: fn(Tree) -> Tree| {
+        let chosen = Tree::new().node("chosen", |t| t.text("stdout-path", "/soc/serial"));
+        chosen.node("soc", |t| serial(bus(t.cells("ranges", &[]).cells("#size-cells", &[2])), fill))
+    };
+    machine(tree(|t| t, |t| t), |machine| assert!(machine.console.is_some()));
+    type Fill = fn(Tree) -> Tree;
+    let malformed: [(Fill, Fill, &str); 4] = [
+        (|t| t.bytes("#address-cells", &[2]), |t| t, "#address-cells of \"soc\""),
+        (|t| t, |t| t.cells("reg-shift", &[5]), "reg-shift of \"serial\""),
+        (|t| t, |t| t.cells("reg-io-width", &[3]), "reg-io-width of \"serial\""),
+        (|t| t, |t| t.bytes("reg-offset", &[]), "reg-offset of \"serial\""),
+    ];
+    for (bus, fill, what) in malformed {
+        machine(tree(bus, fill), |machine| assert_eq!(machine.console, None, "{what}"));
+        assert_eq!(remarks(tree(bus, fill)), [format!("{what}, which is malformed")]);
+    }
+    // What its clock is does not matter to who writes to it.
+    machine(tree(|t| t, |t| t.bytes("clock-frequency", &[1])), |machine| assert!(machine.console.is_some()));
 }
 
 #[test]
@@ -357,7 +386,7 @@ fn what_lies_below_a_bus_that_is_off_is_off() {
 fn a_model_that_would_command_a_terminal_is_ignored() {
     machine(Tree::new().text("model", "Kärnten® 2"), |machine| assert_eq!(machine.model, "Kärnten® 2"));
     for model in ["A\x1b[2JBoard", "A\nBoard", "A\u{9b}2JBoard"] {
-        assert_eq!(remarks(Tree::new().text("model", model)), ["model in \"/\" is malformed"]);
+        assert_eq!(remarks(Tree::new().text("model", model)), ["model of \"/\", which is malformed"]);
         machine(Tree::new().text("model", model), |machine| assert_eq!(machine.model, ""));
     }
 }
@@ -485,7 +514,7 @@ fn power_interrupts_and_timer_are_known_by_their_bindings() {
     });
     for method in ["svc", ""] {
         let tree = Tree::new().node("psci", |t| t.text("compatible", "arm,psci-0.2").text("method", method));
-        assert_eq!(remarks(tree.clone()), ["method in \"psci\" is malformed"], "{method}");
+        assert_eq!(remarks(tree.clone()), ["method of \"psci\", which is malformed"], "{method}");
         machine(tree, |machine| assert_eq!(machine.psci, None));
     }
 }
@@ -522,7 +551,11 @@ fn the_boot_request_is_read_and_its_seeds_are_found() {
     };
     machine(initrd(&[5], &[5]), |machine| assert_eq!(machine.boot.initrd, None));
     for end in [&[4][..], &[0x1_0000, 1], &[0, 0, 1], &[]] {
-        assert_eq!(remarks(initrd(&[5], end)), ["linux,initrd-end in \"chosen\" is malformed"], "{end:?}");
+        assert_eq!(
+            remarks(initrd(&[5], end)),
+            ["linux,initrd-end of \"chosen\", which is malformed"],
+            "{end:?}"
+        );
         machine(initrd(&[5], end), |machine| assert_eq!(machine.boot.initrd, None));
     }
     let seeds =

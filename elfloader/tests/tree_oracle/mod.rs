@@ -439,11 +439,16 @@ fn console(root: FdtNode<'_>, path: &str) -> Option<Option<u64>> {
     if chain.len() < 2 || class(node) != Some(Class::Serial) {
         return Some(None);
     }
-    let offset = match value(node, "reg-offset") {
-        Some(bytes) if bytes.len() == 4 => be(&bytes),
-        _ => 0,
+    let number = |name, allowed: fn(u128) -> bool| match value(node, name) {
+        None => Some(0),
+        Some(bytes) if bytes.len() == 4 && allowed(be(&bytes)) => Some(be(&bytes)),
+        Some(_) => None,
     };
-    let all: Vec<_> = chain[..chain.len() - 1].iter().map(|bus| lenient_cells(*bus)).collect();
+    number("reg-shift", |shift| shift <= 4)?;
+    number("reg-io-width", |width| matches!(width, 1 | 2 | 4))?;
+    let offset = number("reg-offset", |_| true)?;
+    let all: Option<Vec<_>> = chain[..chain.len() - 1].iter().map(|bus| cells(*bus)).collect();
+    let all = all?;
     let Some(reg) = value(node, "reg") else { return Some(None) };
     let Some((mut address, _)) = pairs(&reg, *all.last()?)?.first().copied() else { return Some(None) };
     address += offset;

@@ -23,6 +23,7 @@
         unused_unsafe,
         unused_variables,
         unreachable_code,
+        clippy::never_loop,
         reason = "a host has none of the instructions"
     )
 )]
