@@ -21,7 +21,7 @@ refusals! {
     /// `earlycon=` gives no address, or one that no register can have.
     432 ConsoleAddress { address: u64 = "The address, 0 if it is no number." }
         => "earlycon= gives no address of a serial port: {address:#x}";
-    /// `earlycon=` asks for an access width that there is none of.
+    /// `earlycon=` asks for an unsupported access width.
     433 ConsoleAccess { bits: u64 = "The width, 0 if it is no number." }
         => "earlycon= asks for accesses of {bits} bits; there are mmio, mmio16 and mmio32";
 }
@@ -87,14 +87,14 @@ impl<'c> CommandLine<'c> {
     /// the width of an access between the two as in Linux, `earlycon=KIND,mmio32,ADDRESS`. Options may follow.
     ///
     /// # Errors
-    /// [`CommandLineError`] if that is what it begins as and it is not one.
+    /// [`CommandLineError`] if `earlycon=` is malformed.
     pub fn early_console(self) -> Result<Option<Console<'c>>, CommandLineError> {
         let Some(value) = self.value("earlycon") else { return Ok(None) };
         let (kind, rest) = split_comma(value);
         let (first, rest) = split_comma(rest);
         let (second, third) = split_comma(rest);
-        let kind = kind_of(kind)
-            .ok_or(CommandLineError::ConsoleKind { kinds: "pl011, bcm2835aux, cdns, ns16550a" })?;
+        let unknown = CommandLineError::ConsoleKind { kinds: UartKind::NAMES };
+        let kind = UartKind::from_name(kind).ok_or(unknown)?;
         let layout = kind.default_layout();
         let (mut shift, mut width) = (layout.register_shift as u8, layout.access_width as u8);
         let (mut place, mut options) = (first, second);
@@ -108,7 +108,7 @@ impl<'c> CommandLine<'c> {
                 }
             };
             // The registers lie as far apart as they are wide.
-            if kind == UartKind::Ns16550 {
+            if kind.has_register_shift() {
                 shift = width.trailing_zeros() as u8;
             }
             (place, options) = (second, third);
@@ -134,14 +134,6 @@ fn split_comma(text: &str) -> (&str, &str) {
     let comma = text.bytes().position(|byte| byte == b',');
     let split = comma.and_then(|comma| Some((text.get(..comma)?, text.get(comma + 1..)?)));
     split.unwrap_or((text, ""))
-}
-
-/// A kind by its name here or in Linux.
-fn kind_of(name: &str) -> Option<UartKind> {
-    match name {
-        "uart" | "uart8250" | "ns16550" => Some(UartKind::Ns16550),
-        name => UartKind::from_name(name),
-    }
 }
 
 /// A number as C writes it, hexadecimal or decimal.

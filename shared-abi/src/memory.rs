@@ -9,10 +9,41 @@ use core::fmt;
 #[repr(transparent)]
 pub struct RegionKind(pub u32);
 
+/// Who puts a kind into the memory map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The machine's description: the loader may not change it.
+    Machine,
+    /// The loader, for pages that it claims of free RAM.
+    Loader,
+    /// The loader, for what firmware or the image put there; firmware may have reserved the place as well.
+    Given,
+}
+
+/// When the kernel may use a region's pages for something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reclaim {
+    /// From its first instruction on.
+    AtEntry,
+    /// When it no longer needs what is there.
+    Later,
+    /// Never.
+    Never,
+}
+
+/// Declares the kinds, a row each: number, name, letter in a map, whether the direct map has it, who puts it into
+/// the memory map, when the kernel may take it back, and that in words.
 macro_rules! kinds {
-    ($($(#[doc = $doc:literal])+ $constant:ident = $value:literal, $name:literal;)*) => {
+    ($(
+        $(#[doc = $doc:literal])+
+        $constant:ident = $value:literal, $name:literal, $letter:literal, mapped: $mapped:literal,
+        $origin:ident, $reclaim:ident, $when:literal;
+    )*) => {
         impl RegionKind {
             $($(#[doc = $doc])+ pub const $constant: Self = Self($value);)*
+
+            /// Every kind that this version knows, by number.
+            pub const ALL: &'static [Self] = &[$(Self::$constant),*];
 
             /// The kind's name in reports; `None` for a number that this version does not know.
             pub const fn name(self) -> Option<&'static str> {
@@ -21,60 +52,95 @@ macro_rules! kinds {
                     _ => None,
                 }
             }
+
+            /// The kind's letter in a map.
+            pub const fn letter(self) -> char {
+                match self.0 {
+                    $($value => $letter,)*
+                    _ => '?',
+                }
+            }
+
+            /// Whether the direct map may contain the region. Unknown kinds are not mapped.
+            pub const fn is_mapped(self) -> bool {
+                match self.0 {
+                    $($value => $mapped,)*
+                    _ => false,
+                }
+            }
+
+            /// Who puts the kind into the memory map.
+            pub const fn origin(self) -> Origin {
+                match self.0 {
+                    $($value => Origin::$origin,)*
+                    _ => Origin::Machine,
+                }
+            }
+
+            /// When the kernel may take the region: never if the kind is unknown.
+            pub const fn reclaim(self) -> Reclaim {
+                match self.0 {
+                    $($value => Reclaim::$reclaim,)*
+                    _ => Reclaim::Never,
+                }
+            }
+
+            /// [`reclaim`](Self::reclaim) in words.
+            pub const fn when(self) -> &'static str {
+                match self.0 {
+                    $($value => $when,)*
+                    _ => "never",
+                }
+            }
         }
     };
 }
 
 kinds! {
-    /// Free RAM: the kernel's from its first instruction on.
-    USABLE = 1, "usable";
-    /// What the loader needed only until the jump (never executable): free at once.
-    LOADER_RECLAIMABLE = 2, "loader reclaimable";
-    /// The `BootInfo` blob: free when the kernel no longer reads it.
-    BOOT_INFO = 3, "boot info";
-    /// The boot stack: free when the kernel runs on another.
-    BOOT_STACK = 4, "boot stack";
-    /// The translation tables that TTBR1 points to: free when the kernel uses others.
-    PAGE_TABLES = 5, "page tables";
+    /// Free RAM.
+    USABLE = 1, "usable", '.', mapped: true, Machine, AtEntry, "at once";
+    /// What the loader needed only until the jump.
+    LOADER_RECLAIMABLE = 2, "loader reclaimable", ',', mapped: true, Loader, AtEntry, "at once; never executable";
+    /// The `BootInfo` blob.
+    BOOT_INFO = 3, "boot info", 'B', mapped: true, Loader, Later, "when it no longer reads `BootInfo`";
+    /// The boot stack.
+    BOOT_STACK = 4, "boot stack", 'S', mapped: true, Loader, Later, "when it runs on another stack";
+    /// The translation tables that TTBR0 and TTBR1 point to.
+    PAGE_TABLES = 5, "page tables", 'T', mapped: true, Loader, Later, "when TTBR0 and TTBR1 point elsewhere";
     /// The kernel's own segments, in place, copied or zeroed.
-    KERNEL = 6, "kernel";
-    /// A payload module: the kernel's choice.
-    MODULE = 7, "module";
-    /// The initial RAM disk: the kernel's choice.
-    INITRD = 8, "initrd";
-    /// The flattened device tree: the kernel's choice.
-    DEVICE_TREE = 9, "device tree";
-    /// The fault reporter and what it needs: free after the library call that retires it.
-    LOADER_RESIDENT = 10, "loader resident";
-    /// Reserved by firmware (`/memreserve/`, `/reserved-memory`, spin tables): never free.
-    FIRMWARE = 11, "firmware";
-    /// Reserved with `no-map`: never free and mapped at no granularity.
-    NO_MAP = 12, "no-map";
-    /// RAM beyond what the CPU can address: listed, never mapped.
-    UNADDRESSABLE = 13, "unaddressable";
-    /// Reserved number: ACPI tables, free after they are read.
-    ACPI_RECLAIM = 32, "ACPI reclaim";
-    /// Reserved number: ACPI non-volatile storage.
-    ACPI_NVS = 33, "ACPI NVS";
-    /// Reserved number: EFI runtime services.
-    EFI_RUNTIME = 34, "EFI runtime";
-    /// Reserved number: device memory.
-    MMIO = 35, "MMIO";
-    /// Reserved number: RAM found bad.
-    BAD = 36, "bad";
-    /// Reserved number: a framebuffer.
-    FRAMEBUFFER = 37, "framebuffer";
+    KERNEL = 6, "kernel", 'K', mapped: true, Loader, Never, "its own; what it no longer needs of itself";
+    /// A payload module.
+    MODULE = 7, "module", 'M', mapped: true, Given, Later, "its choice";
+    /// The initial RAM disk.
+    INITRD = 8, "initrd", 'I', mapped: true, Given, Later, "its choice";
+    /// The flattened device tree.
+    DEVICE_TREE = 9, "device tree", 'D', mapped: true, Given, Later, "its choice";
+    /// The fault reporter and what it needs.
+    LOADER_RESIDENT = 10, "loader resident", 'L', mapped: true, Loader, Later, "after it has its own VBAR_EL1";
+    /// Reserved by firmware: `/memreserve/`, `/reserved-memory`, spin tables, and the loader's stub above EL1.
+    FIRMWARE = 11, "firmware", 'F', mapped: true, Machine, Never, "never";
+    /// Reserved with `no-map`.
+    NO_MAP = 12, "no-map", 'N', mapped: false, Machine, Never, "never; not mapped at any granularity";
+    /// RAM beyond what the processor can address: listed, never mapped.
+    UNADDRESSABLE = 13, "unaddressable", 'U', mapped: false, Machine, Never, "never: the processor cannot address it";
+    /// ACPI tables, free after they are read.
+    ACPI_RECLAIM = 32, "ACPI reclaim", '?', mapped: false, Machine, Later, "reserved number";
+    /// ACPI non-volatile storage.
+    ACPI_NVS = 33, "ACPI NVS", '?', mapped: false, Machine, Never, "reserved number";
+    /// EFI runtime services.
+    EFI_RUNTIME = 34, "EFI runtime", '?', mapped: false, Machine, Never, "reserved number";
+    /// Device memory.
+    MMIO = 35, "MMIO", '?', mapped: false, Machine, Never, "reserved number";
+    /// RAM found bad.
+    BAD = 36, "bad", '?', mapped: false, Machine, Never, "reserved number";
+    /// A framebuffer.
+    FRAMEBUFFER = 37, "framebuffer", '?', mapped: false, Machine, Never, "reserved number";
 }
 
 impl RegionKind {
     /// Whether the kernel may hand the region out from its first instruction on.
     pub const fn is_free_at_entry(self) -> bool {
-        matches!(self, Self::USABLE | Self::LOADER_RECLAIMABLE)
-    }
-
-    /// Whether the direct map may contain the region. Unknown kinds are not mapped.
-    pub const fn is_mapped(self) -> bool {
-        self.0 >= Self::USABLE.0 && self.0 <= Self::FIRMWARE.0
+        matches!(self.reclaim(), Reclaim::AtEntry)
     }
 }
 
@@ -90,5 +156,25 @@ impl fmt::Display for RegionKind {
 impl fmt::Debug for RegionKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_written_contract_lists_every_kind() {
+        let row = |kind: &RegionKind| format!("| {} | {kind} | {} |\n", kind.0, kind.when());
+        let table: String = RegionKind::ALL.iter().map(row).collect();
+        let page = include_str!("../../docs/contract.md");
+        assert!(page.contains(&table), "docs/contract.md ought to say:\n{table}");
+    }
+
+    #[test]
+    fn an_unknown_kind_is_never_mapped_or_free() {
+        for kind in (0..64).map(RegionKind).filter(|kind| !RegionKind::ALL.contains(kind)) {
+            assert!(!kind.is_mapped() && !kind.is_free_at_entry() && kind.origin() == Origin::Machine);
+        }
     }
 }

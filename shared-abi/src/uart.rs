@@ -2,70 +2,150 @@
 //!
 //! Only sending is described, and only what firmware does not do: a port is found configured (speed, format), or
 //! QEMU ignores both. The access itself is the caller's [`Registers`]: this file touches no hardware.
-//!
-//! | kind | data | ready when | source |
-//! | --- | --- | --- | --- |
-//! | PL011 | 0x00 | FR 0x18 bit 5 (TXFF) = 0 | Arm DDI 0183, 3.3 |
-//! | BCM2835 mini-UART | 0x00 | LSR 0x14 bit 5 (TX empty) = 1 | BCM2835 ARM Peripherals, 2.2 |
-//! | Cadence | 0x30 | SR 0x2C bit 4 (TXFULL) = 0 | Zynq UltraScale+ TRM, UART |
-//! | 16550 | 0 | LSR 5 bit 5 (THRE) = 1 | PC16550D data sheet; offsets shifted by `reg-shift` |
 
-/// A kind of serial port. The numbers are ABI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u32)]
-pub enum UartKind {
-    /// Arm PL011, SBSA generic UART.
-    Pl011 = 1,
-    /// The mini-UART in BCM2835 and its successors; addresses are those of its own block (AUX + 0x40).
-    Bcm2835Aux = 2,
-    /// Cadence UART (Zynq, Zynq UltraScale+).
-    Cadence = 3,
-    /// 8250, 16450, 16550 and their many descendants.
-    Ns16550 = 4,
+/// How a kind of port is driven.
+struct Model {
+    /// The default width of an access, in bytes.
+    width: u32,
+    /// The data register: its offset, or its number where `reg-shift` says how far registers lie apart.
+    data: u64,
+    /// The status register, likewise.
+    status: u64,
+    /// Whether `data` and `status` are numbers.
+    spread: bool,
+    /// The status bits that say whether there is room for a byte.
+    mask: u32,
+    /// What they are if there is.
+    ready: u32,
+    /// What to change before the first byte.
+    enable: Option<Enable>,
+}
+
+/// A register whose bits are changed once to let a port send.
+struct Enable {
+    register: u64,
+    clear: u32,
+    set: u32,
+}
+
+/// A port that sends as it is found, its registers at fixed offsets of 32 bits each.
+const FIXED: Model = Model { width: 4, data: 0, status: 0, spread: false, mask: 0, ready: 0, enable: None };
+
+/// Declares the kinds, a row each: number, name, other names that `earlycon=` has for it, `compatible` strings,
+/// and the model.
+macro_rules! uarts {
+    ($(
+        $(#[doc = $doc:literal])+
+        $kind:ident = $number:literal, $name:literal $(or $other:literal)*,
+        compatible: [$($compatible:literal),*],
+        $model:expr;
+    )*) => {
+        /// A kind of serial port. The numbers are ABI.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum UartKind {
+            $($(#[doc = $doc])+ $kind = $number,)*
+        }
+
+        impl UartKind {
+            /// Every kind, by number.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),*];
+
+            /// The names of all kinds.
+            pub const NAMES: &'static str = uarts!(@list $($name)*);
+
+            /// The `compatible` strings of device-tree nodes, and the kind that each stands for.
+            pub const COMPATIBLE: &'static [(&'static str, Self)] = &[$($(($compatible, Self::$kind),)*)*];
+
+            /// The kind of an ABI number; `None` for one that this version does not know.
+            pub const fn from_number(number: u32) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$kind),)*
+                    _ => None,
+                }
+            }
+
+            /// The name in reports and in `earlycon=`.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+
+            /// The kind that `earlycon=` means by a name: its own or one that Linux has for it.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $($name $(| $other)* => Some(Self::$kind),)*
+                    _ => None,
+                }
+            }
+
+            /// What the kind is, for documents.
+            #[cfg(test)]
+            const fn words(self) -> &'static str {
+                match self {
+                    $(Self::$kind => concat!($($doc),+),)*
+                }
+            }
+
+            const fn model(self) -> Model {
+                match self {
+                    $(Self::$kind => $model,)*
+                }
+            }
+        }
+    };
+    (@list $first:literal $($rest:literal)*) => { concat!($first $(, ", ", $rest)*) };
+}
+
+uarts! {
+    /// Arm PL011, SBSA generic UART (Arm DDI 0183, 3.3: FR.TXFF).
+    Pl011 = 1, "pl011",
+    compatible: ["arm,pl011", "arm,sbsa-uart"],
+    Model { status: 0x18, mask: 1 << 5, ready: 0, ..FIXED };
+
+    /// The mini-UART in BCM2835 and its successors, from AUX + 0x40 on (BCM2835 ARM Peripherals, 2.2: LSR.TX empty).
+    Bcm2835Aux = 2, "bcm2835aux",
+    compatible: ["brcm,bcm2835-aux-uart"],
+    Model { status: 0x14, mask: 1 << 5, ready: 1 << 5, ..FIXED };
+
+    /// Cadence, in Zynq and Zynq UltraScale+ (Zynq UltraScale+ TRM, UART: SR.TXFULL, CR.TXEN and TXDIS).
+    Cadence = 3, "cdns",
+    compatible: ["cdns,uart-r1p8", "cdns,uart-r1p12", "xlnx,xuartps"],
+    Model {
+        data: 0x30,
+        status: 0x2C,
+        mask: 1 << 4,
+        ready: 0,
+        enable: Some(Enable { register: 0x00, clear: 1 << 5, set: 1 << 4 }),
+        ..FIXED
+    };
+
+    /// 8250, 16450, 16550 and their many descendants (PC16550D data sheet: LSR.THRE).
+    Ns16550 = 4, "ns16550a" or "ns16550" or "uart" or "uart8250",
+    compatible: [
+        "ns16550a", "ns16550", "ns16450", "ns16750", "ns16850", "ns8250", "snps,dw-apb-uart", "nvidia,tegra20-uart",
+        "mrvl,mmp-uart", "intel,xscale-uart"
+    ],
+    Model { width: 1, status: 5, spread: true, mask: 1 << 5, ready: 1 << 5, ..FIXED };
 }
 
 impl UartKind {
-    /// The kind of an ABI number; `None` for one that this version does not know.
-    pub const fn from_number(number: u32) -> Option<Self> {
-        match number {
-            1 => Some(Self::Pl011),
-            2 => Some(Self::Bcm2835Aux),
-            3 => Some(Self::Cadence),
-            4 => Some(Self::Ns16550),
-            _ => None,
-        }
-    }
-
-    /// The name in reports and in `earlycon=`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pl011 => "pl011",
-            Self::Bcm2835Aux => "bcm2835aux",
-            Self::Cadence => "cdns",
-            Self::Ns16550 => "ns16550a",
-        }
-    }
-
-    /// The kind that [`Self::name`] names.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Pl011, Self::Bcm2835Aux, Self::Cadence, Self::Ns16550]
-            .into_iter()
-            .find(|kind| kind.name() == name)
-    }
-
     /// How the registers are accessed where the device tree does not say.
     pub const fn default_layout(self) -> UartLayout {
-        match self {
-            Self::Ns16550 => UartLayout { register_shift: 0, access_width: 1 },
-            _ => UartLayout { register_shift: 0, access_width: 4 },
-        }
+        UartLayout { register_shift: 0, access_width: self.model().width }
+    }
+
+    /// Whether `reg-shift` says how far the registers lie apart; they lie at fixed offsets else.
+    pub const fn has_register_shift(self) -> bool {
+        self.model().spread
     }
 }
 
 /// How a port's registers lie: `reg-shift` and `reg-io-width` of its device-tree node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UartLayout {
-    /// log2 of the distance between two 16550 registers, in bytes.
+    /// log2 of the distance between two registers, in bytes, where the kind does not fix it.
     pub register_shift: u32,
     /// Bytes of one access: 1, 2 or 4.
     pub access_width: u32,
@@ -78,10 +158,6 @@ pub trait Registers {
     /// Writes the register at `offset`.
     fn write(&mut self, offset: u64, value: u32);
 }
-
-const CADENCE_CONTROL: u64 = 0x00;
-const CADENCE_TRANSMIT_ENABLE: u32 = 1 << 4;
-const CADENCE_TRANSMIT_DISABLE: u32 = 1 << 5;
 
 /// How often a full port is asked again before the byte is given up: a dead port does not hang a boot.
 const PATIENCE: u32 = 1 << 20;
@@ -97,20 +173,15 @@ pub struct Uart<R> {
 }
 
 impl<R: Registers> Uart<R> {
-    /// Takes the port over. Cadence's transmitter is enabled first; the others are left as they are.
+    /// Takes the port over: lets it send, and else leaves it as it is.
     pub fn start(kind: UartKind, layout: UartLayout, mut registers: R) -> Self {
-        let line_status = 5 << (layout.register_shift & 7);
-        let (data, status, mask, ready) = match kind {
-            UartKind::Pl011 => (0x00, 0x18, 1 << 5, 0),
-            UartKind::Bcm2835Aux => (0x00, 0x14, 1 << 5, 1 << 5),
-            UartKind::Cadence => {
-                let control = registers.read(CADENCE_CONTROL) & !CADENCE_TRANSMIT_DISABLE;
-                registers.write(CADENCE_CONTROL, control | CADENCE_TRANSMIT_ENABLE);
-                (0x30, 0x2C, 1 << 4, 0)
-            }
-            UartKind::Ns16550 => (0x00, line_status, 1 << 5, 1 << 5),
-        };
-        Self { registers, data, status, mask, ready }
+        let Model { data, status, spread, mask, ready, enable, .. } = kind.model();
+        if let Some(Enable { register, clear, set }) = enable {
+            let control = registers.read(register) & !clear;
+            registers.write(register, control | set);
+        }
+        let shift = if spread { layout.register_shift & 7 } else { 0 };
+        Self { registers, data: data << shift, status: status << shift, mask, ready }
     }
 
     /// Sends one byte, after waiting for room; dropped if the port never has any.
@@ -155,7 +226,7 @@ mod tests {
                 self.waited += 1;
                 return if self.waited > self.busy { self.ready } else { self.not_ready };
             }
-            assert_eq!(offset, CADENCE_CONTROL);
+            assert_eq!(offset, 0, "the control register of Cadence");
             self.control
         }
 
@@ -165,7 +236,7 @@ mod tests {
                 self.waited = 0;
                 self.sent.push(value as u8);
             } else {
-                assert_eq!(offset, CADENCE_CONTROL);
+                assert_eq!(offset, 0, "the control register of Cadence");
                 self.control = value;
             }
         }
@@ -184,6 +255,7 @@ mod tests {
             (UartKind::Cadence, port(0x30, 0x2C, 0x08, 0x10)),
             (UartKind::Ns16550, port(0, 5 << 2, 0x60, 0x00)),
         ];
+        assert_eq!(cases.len(), UartKind::ALL.len());
         for (kind, mut port) in cases {
             Uart::start(kind, layout, &mut port).send_text("a\nb");
             assert_eq!(port.sent, b"a\r\nb", "{kind:?}");
@@ -209,11 +281,26 @@ mod tests {
     fn numbers_and_names_lead_back_to_the_kind() {
         for number in 0..8 {
             let kind = UartKind::from_number(number);
-            assert_eq!(kind.is_some(), (1..=4).contains(&number));
+            assert_eq!(kind.is_some(), UartKind::ALL.iter().any(|kind| *kind as u32 == number));
             if let Some(kind) = kind {
                 assert_eq!(kind as u32, number);
                 assert_eq!(UartKind::from_name(kind.name()), Some(kind));
             }
         }
+        assert_eq!(UartKind::from_name("uart8250"), Some(UartKind::Ns16550));
+        assert_eq!(UartKind::NAMES, "pl011, bcm2835aux, cdns, ns16550a");
+    }
+
+    #[test]
+    fn the_machines_page_lists_every_kind() {
+        let mut table = String::new();
+        for &kind in UartKind::ALL {
+            let strings = UartKind::COMPATIBLE.iter().filter(|(_, other)| *other == kind);
+            let strings: Vec<_> = strings.map(|(string, _)| format!("`{string}`")).collect();
+            let (number, name, words) = (kind as u32, kind.name(), kind.words().trim().trim_end_matches('.'));
+            table += &format!("| {number} | `{name}` | {words} | {} |\n", strings.join(", "));
+        }
+        let page = include_str!("../../docs/machines.md");
+        assert!(page.contains(&table), "docs/machines.md ought to say:\n{table}");
     }
 }

@@ -19,49 +19,50 @@ pub(super) enum Class {
     Timer,
 }
 
-use Class::{Console, Timer};
-use UartKind::{Bcm2835Aux, Cadence, Ns16550, Pl011};
-
-/// By their bindings in the Devicetree Specification and in Linux's `Documentation/devicetree/bindings`.
-const CLASSES: &[(&[u8], Class)] = &[
-    (b"arm,pl011", Console(Pl011)),
-    (b"arm,sbsa-uart", Console(Pl011)),
-    (b"arm,psci-1.0", Class::Psci(PsciVersion::V1_0)),
-    (b"arm,psci-0.2", Class::Psci(PsciVersion::V0_2)),
-    (b"arm,psci", Class::Psci(PsciVersion::V0_1)),
-    (b"arm,gic-v3", Class::Gic(Gic::V3)),
-    (b"arm,gic-400", Class::Gic(Gic::V2)),
-    (b"arm,cortex-a15-gic", Class::Gic(Gic::V2)),
-    (b"arm,cortex-a9-gic", Class::Gic(Gic::V2)),
-    (b"arm,cortex-a7-gic", Class::Gic(Gic::V2)),
-    (b"arm,gic-v5", Class::Gic(Gic::V5)),
-    (b"arm,armv8-timer", Timer),
-    (b"brcm,bcm2835-aux-uart", Console(Bcm2835Aux)),
-    (b"cdns,uart-r1p8", Console(Cadence)),
-    (b"cdns,uart-r1p12", Console(Cadence)),
-    (b"xlnx,xuartps", Console(Cadence)),
-    (b"ns16550a", Console(Ns16550)),
-    (b"ns16550", Console(Ns16550)),
-    (b"ns16450", Console(Ns16550)),
-    (b"ns16750", Console(Ns16550)),
-    (b"ns16850", Console(Ns16550)),
-    (b"ns8250", Console(Ns16550)),
-    (b"snps,dw-apb-uart", Console(Ns16550)),
-    (b"nvidia,tegra20-uart", Console(Ns16550)),
-    (b"mrvl,mmp-uart", Console(Ns16550)),
-    (b"intel,xscale-uart", Console(Ns16550)),
+/// Devices that are no serial port, by their bindings in the Devicetree Specification and in Linux's
+/// `Documentation/devicetree/bindings`.
+const OTHERS: [(&str, Class); 10] = [
+    ("arm,psci-1.0", Class::Psci(PsciVersion::V1_0)),
+    ("arm,psci-0.2", Class::Psci(PsciVersion::V0_2)),
+    ("arm,psci", Class::Psci(PsciVersion::V0_1)),
+    ("arm,gic-v3", Class::Gic(Gic::V3)),
+    ("arm,gic-400", Class::Gic(Gic::V2)),
+    ("arm,cortex-a15-gic", Class::Gic(Gic::V2)),
+    ("arm,cortex-a9-gic", Class::Gic(Gic::V2)),
+    ("arm,cortex-a7-gic", Class::Gic(Gic::V2)),
+    ("arm,gic-v5", Class::Gic(Gic::V5)),
+    ("arm,armv8-timer", Class::Timer),
 ];
+
+/// All of them, those that begin with `a` first.
+const CLASSES: &[(&[u8], Class)] = &{
+    const PORTS: &[(&str, UartKind)] = UartKind::COMPATIBLE;
+    let mut all: [(&[u8], Class); PORTS.len() + OTHERS.len()] =
+        [(b"", Class::Timer); PORTS.len() + OTHERS.len()];
+    let (mut count, mut pass) = (0, 0);
+    while pass < 2 {
+        let mut index = 0;
+        while index < all.len() {
+            let (name, class) = match index < PORTS.len() {
+                true => (PORTS[index].0, Class::Console(PORTS[index].1)),
+                false => OTHERS[index - PORTS.len()],
+            };
+            if (name.as_bytes()[0] == b'a') == (pass == 0) {
+                all[count] = (name.as_bytes(), class);
+                count += 1;
+            }
+            index += 1;
+        }
+        pass += 1;
+    }
+    all
+};
 
 /// How many strings of the table begin with `a`, which are its first.
 const ARM: usize = {
     let mut count = 0;
     while count < CLASSES.len() && CLASSES[count].0[0] == b'a' {
         count += 1;
-    }
-    let mut index = count;
-    while index < CLASSES.len() {
-        assert!(CLASSES[index].0[0] != b'a', "the table's first strings are all that begin with a");
-        index += 1;
     }
     count
 };
@@ -78,19 +79,24 @@ pub(super) fn class_of(words: &[u32], length: usize) -> Option<u32> {
     }
 }
 
-/// Whether a string of the table begins with these bytes.
+/// The bit of [`BEGINNINGS`] that stands for two first bytes, and for some others.
+const fn beginning(first: u8, second: u8) -> u64 {
+    1 << ((first ^ second << 3) & 63)
+}
+
+/// How the strings of the table begin.
+const BEGINNINGS: u64 = {
+    let (mut set, mut index) = (0, 0);
+    while index < CLASSES.len() {
+        set |= beginning(CLASSES[index].0[0], CLASSES[index].0[1]);
+        index += 1;
+    }
+    set
+};
+
+/// Whether a string of the table may begin with these bytes.
 const fn may_be_known(first: u8, second: u8) -> bool {
-    matches!(
-        (first, second),
-        (b'a', b'r')
-            | (b'b', b'r')
-            | (b'c', b'd')
-            | (b'i', b'n')
-            | (b'm', b'r')
-            | (b'n', b's' | b'v')
-            | (b's', b'n')
-            | (b'x', b'l')
-    )
+    BEGINNINGS & beginning(first, second) != 0
 }
 
 /// The same, string by string.

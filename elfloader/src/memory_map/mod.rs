@@ -19,7 +19,7 @@
 
 use arrayvec::ArrayVec;
 use shared_abi::addr::{PAGE, PageSize, PhysRange};
-use shared_abi::memory::RegionKind;
+use shared_abi::memory::{Origin, RegionKind};
 
 use crate::platform::{DYNAMIC_RESERVATIONS, RESERVATIONS};
 
@@ -82,12 +82,12 @@ const SHARED_PAGE: &str = "shared page";
 
 /// Whether the loader itself gave the pages this use, so that it may change it.
 const fn is_claimed(kind: RegionKind) -> bool {
-    kind.0 >= RegionKind::LOADER_RECLAIMABLE.0 && kind.0 <= RegionKind::LOADER_RESIDENT.0
+    !matches!(kind.origin(), Origin::Machine)
 }
 
 /// Whether firmware put such a thing where it is, and so may have reserved that place as well.
 const fn is_given(kind: RegionKind) -> bool {
-    matches!(kind, RegionKind::DEVICE_TREE | RegionKind::INITRD | RegionKind::MODULE)
+    matches!(kind.origin(), Origin::Given)
 }
 
 impl<'n> MemoryMap<'n> {

@@ -9,26 +9,6 @@ use super::view::{View, memory_type, rights};
 use crate::size::readable;
 use crate::style::Style;
 
-/// The letter of a region kind in the bar.
-pub const fn letter(kind: RegionKind) -> char {
-    match kind {
-        RegionKind::USABLE => '.',
-        RegionKind::LOADER_RECLAIMABLE => ',',
-        RegionKind::BOOT_INFO => 'B',
-        RegionKind::BOOT_STACK => 'S',
-        RegionKind::PAGE_TABLES => 'T',
-        RegionKind::KERNEL => 'K',
-        RegionKind::MODULE => 'M',
-        RegionKind::INITRD => 'I',
-        RegionKind::DEVICE_TREE => 'D',
-        RegionKind::LOADER_RESIDENT => 'L',
-        RegionKind::FIRMWARE => 'F',
-        RegionKind::NO_MAP => 'N',
-        RegionKind::UNADDRESSABLE => 'U',
-        _ => '?',
-    }
-}
-
 /// The text so far.
 struct Page {
     text: String,
@@ -104,7 +84,7 @@ fn memory(info: &BootInfo<'_>, page: &mut Page) {
         let node = if region.node == 0 { String::new() } else { format!("  node {}", region.node) };
         page.line(&format!(
             "{} {range}  {:>10}  {kind:18} {name}{node}",
-            letter(kind),
+            kind.letter(),
             readable(region.length)
         ));
     }
@@ -138,8 +118,8 @@ fn bars(info: &BootInfo<'_>, width: usize) -> Vec<String> {
             }
             let cell = |at: u64| (u128::from(at - start) * count as u128 / u128::from(end - start)) as usize;
             for slot in &mut cells[cell(from)..=cell(to - 1)] {
-                if matches!(*slot, '.' | ',') || letter(region.kind()) == 'K' {
-                    *slot = letter(region.kind());
+                if matches!(*slot, '.' | ',') || region.kind() == RegionKind::KERNEL {
+                    *slot = region.kind().letter();
                 }
             }
         }

@@ -15,7 +15,7 @@ use super::FrameError;
 use super::memory::{FrameMemory, OwnedFrame, frame};
 use super::zone::{CHUNK_SHIFT, FIELDS_SHIFT, ZONE_SHIFT};
 use shared_abi::addr::{Frame, PAGE_SHIFT, PageSize, PhysRange};
-use shared_abi::memory::RegionKind;
+use shared_abi::memory::{Reclaim, RegionKind};
 
 /// The frames of the metadata itself: a kind that no memory map contains.
 pub(super) const METADATA: RegionKind = RegionKind(u32::MAX);
@@ -116,17 +116,7 @@ pub(super) struct Totals {
 
 /// Whether the contract lets the kernel take memory of this kind back when it no longer needs it.
 pub(super) const fn is_reclaimable(kind: RegionKind) -> bool {
-    matches!(
-        kind,
-        RegionKind::BOOT_INFO
-            | RegionKind::BOOT_STACK
-            | RegionKind::PAGE_TABLES
-            | RegionKind::MODULE
-            | RegionKind::INITRD
-            | RegionKind::DEVICE_TREE
-            | RegionKind::LOADER_RESIDENT
-            | RegionKind::ACPI_RECLAIM
-    )
+    matches!(kind.reclaim(), Reclaim::Later)
 }
 
 /// The banks of a memory map: neighbours with a small hole between them, or in one zone, share a bank.

@@ -45,4 +45,4 @@ pub use payload::{Initrd, Module, ModuleFlags};
 pub use reader::BootInfo;
 pub use record::{Fault, Record, Records, StringRef, Strings};
 pub use virtual_memory::{BootStack, DirectMap, PageTables, Register, RegisterId, Window, WindowId};
-pub use writer::{BootInfoWriter, WriteError};
+pub use writer::{BlobSize, BootInfoWriter, WriteError};

@@ -75,6 +75,55 @@ impl fmt::Display for WriteError {
 
 impl core::error::Error for WriteError {}
 
+/// The bytes that a blob takes, counted before there is one: tables by their records, strings by their lengths.
+///
+/// ```
+/// use shared_abi::boot_info::{BlobSize, BootInfoWriter, Register, RegisterId};
+/// use shared_abi::crc32c::crc32c;
+///
+/// let size = BlobSize::default().records::<Register>(2).bytes(5);
+/// let mut buffer = vec![0; size.total()];
+/// let mut writer = BootInfoWriter::with_room(&mut buffer, size);
+/// for id in [RegisterId::SCTLR_EL1, RegisterId::TCR_EL1] {
+///     writer.push(&Register { id, reserved: 0, value: 0 })?;
+/// }
+/// writer.append_log(b"hello")?;
+/// assert!(writer.finish(crc32c)? <= size.total());
+/// # Ok::<(), shared_abi::boot_info::WriteError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlobSize {
+    tables: usize,
+    strings: usize,
+}
+
+impl BlobSize {
+    /// With a table of so many more records of a type.
+    pub const fn records<R: Record>(self, count: usize) -> Self {
+        self.bytes(count * size_of::<R>())
+    }
+
+    /// With a table of so many more bytes: log or command line, whose NUL counts.
+    pub const fn bytes(self, length: usize) -> Self {
+        Self { tables: self.tables + length.next_multiple_of(ALIGNMENT as usize), ..self }
+    }
+
+    /// With one more string of so many bytes; its NUL is added.
+    pub const fn string(self, length: usize) -> Self {
+        self.strings(1, length)
+    }
+
+    /// With so many more strings of so many bytes in all; a NUL is added for each.
+    pub const fn strings(self, count: usize, length: usize) -> Self {
+        Self { strings: self.strings + count + length, ..self }
+    }
+
+    /// Bytes of the whole blob, at most. A buffer of so many is enough.
+    pub const fn total(self) -> usize {
+        BootInfoWriter::OVERHEAD + self.tables + self.strings
+    }
+}
+
 /// Writes one blob, table by table. Records of one type that follow each other make a table.
 #[derive(Debug)]
 pub struct BootInfoWriter<'a> {
@@ -111,11 +160,12 @@ impl<'a> BootInfoWriter<'a> {
         Self::with_string_room(buffer, capacity.saturating_sub(DIRECTORY) / 4)
     }
 
-    /// Begins a blob at the start of `buffer`, with room for strings of so many bytes, each one's NUL counted. It is
-    /// written fastest where it begins at a multiple of 8.
-    ///
-    /// A buffer of [`OVERHEAD`](Self::OVERHEAD), the room, and every table's bytes rounded up to 8 is enough.
-    pub fn with_string_room(buffer: &'a mut [u8], room: usize) -> Self {
+    /// Begins a blob of at most `size` at the start of `buffer`, which is best aligned to 8.
+    pub fn with_room(buffer: &'a mut [u8], size: BlobSize) -> Self {
+        Self::with_string_room(buffer, size.strings)
+    }
+
+    fn with_string_room(buffer: &'a mut [u8], room: usize) -> Self {
         let capacity = buffer.len().min(BOOT_INFO_MAX) & !(ALIGNMENT as usize - 1);
         let buffer = buffer.split_at_mut(capacity).0;
         let strings_limit = capacity.saturating_sub(DIRECTORY);

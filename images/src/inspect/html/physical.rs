@@ -20,20 +20,10 @@ const GAP: u64 = 256 << 10;
 /// The width of a picture.
 const WIDTH: f64 = 1000.0;
 
-/// The class that colours a region.
-const fn class(kind: RegionKind) -> &'static str {
-    match kind {
-        RegionKind::USABLE => "usable",
-        RegionKind::LOADER_RECLAIMABLE => "reclaimable",
-        RegionKind::KERNEL => "kernel",
-        RegionKind::BOOT_STACK => "stack",
-        RegionKind::BOOT_INFO => "info",
-        RegionKind::PAGE_TABLES => "tables",
-        RegionKind::LOADER_RESIDENT => "loader",
-        RegionKind::DEVICE_TREE => "tree",
-        RegionKind::INITRD | RegionKind::MODULE => "module",
-        _ => "reserved",
-    }
+/// The classes that colour a region: what it has in common with all, and its kind's name. A kind without a colour
+/// of its own has that of what is reserved.
+fn class(kind: RegionKind) -> String {
+    format!("region {}", kind.name().unwrap_or_default().to_lowercase().replace(' ', "-"))
 }
 
 /// Draws it.
