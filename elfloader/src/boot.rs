@@ -81,14 +81,17 @@ fn boot(image: u64, entered: Entered) -> Result<Jump, BootError> {
     stages::begin("read the device tree");
     let machine = &mut scratch.machine;
     let described = firmware::describe(&entered, &image, &mut identity, machine);
+    if described.is_err() {
+        // The refusal is to be read where the tree says, as far as it could be read.
+        firmware::start_console(machine, &own)?;
+    }
+    let (found, survey) = described?;
     machine.console = machine.console.or(early);
     if entered.flags.contains(PlatformFlags::NO_FIRMWARE) {
         // Whatever the tree says: nobody is there to answer.
         machine.psci = None;
     }
-    // Also where the tree was refused: that is to be read.
     firmware::start_console(machine, &own)?;
-    let (found, survey) = described?;
     firmware::announce(&entered, machine, &image);
     let command_line = image.command_line(machine.boot.command_line);
 
