@@ -20,4 +20,9 @@ pub mod lock;
 #[cfg(target_os = "none")]
 #[allow(unsafe_code, reason = "all effects on the machine are there")]
 pub mod machine;
-mod random;
+
+#[cfg(test)]
+extern crate self as kernel;
+#[cfg(test)]
+#[path = "../examples/workloads/steps/mod.rs"]
+mod steps;

@@ -30,7 +30,6 @@ mod tables;
 mod tlb;
 mod tree;
 mod user;
-pub mod workload;
 
 #[cfg(test)]
 mod tests;

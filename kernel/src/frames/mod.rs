@@ -35,7 +35,6 @@ mod order;
 mod ranges;
 mod statistics;
 mod uses;
-pub mod workload;
 mod zone;
 
 #[cfg(test)]

@@ -27,7 +27,6 @@ pub mod checked;
 pub mod error;
 pub mod global;
 pub mod pages;
-pub mod workload;
 
 mod class;
 mod raw;

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::arena::Arena;
 use super::checked::{CheckedHeap, FREED, FRESH};
 use super::global::GlobalHeap;
-use super::workload::{Workload, Wrong};
 use super::*;
+use crate::steps::heap::{Workload, Wrong};
 
 const WINDOW: usize = 64 << 20;
 const ALL_PAGES: usize = WINDOW >> 12;

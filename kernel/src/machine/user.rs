@@ -16,16 +16,14 @@ use core::mem::offset_of;
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ID_AA64MMFR1_EL1, Readable, TCR_EL1, TTBR0_EL1, Writeable};
 use handoff_bare::return_from_exception;
-use shared_abi::addr::{Frame, VirtAddr};
+use shared_abi::addr::VirtAddr;
 use shared_abi::contract::pstate;
 use shared_abi::contract::registers::TCR_EPD0;
 
 use super::memory::Memory;
 use super::vectors;
-use crate::address_space::workload::Cpu;
 use crate::address_space::{Flush, SpaceError, Tlb, Ttbr0, UserSpace};
 use crate::faults::{ExceptionFrame, Fault, FaultHook, Interest, Interrupted, Resolution};
-use crate::frames::DirectMap;
 
 /// TCR_EL1.E0PD1: what EL0 tries of the high half faults before any walk.
 const E0PD1: u64 = 1 << 56;
@@ -106,14 +104,20 @@ impl Memory {
     /// Those of [`Asids::activate`](crate::address_space::Asids::activate).
     pub fn enter(&mut self, space: &mut UserSpace) -> Result<(), SpaceError> {
         let ttbr0 = self.asids.activate(0, space, &mut self.tlb)?;
-        self.cpu().run_in(Some(ttbr0));
+        self.set_ttbr0(Some(ttbr0));
         Ok(())
     }
 
     /// This CPU is in no user space from now on.
     pub fn leave(&mut self) {
-        self.cpu().run_in(None);
+        self.set_ttbr0(None);
         self.asids.deactivate(0);
+    }
+
+    /// `None` is the empty table.
+    fn set_ttbr0(&self, ttbr0: Option<Ttbr0>) {
+        TTBR0_EL1.set(ttbr0.map_or(self.empty_root.start().get(), Ttbr0::get));
+        barrier::isb(barrier::SY);
     }
 }
 
@@ -126,35 +130,6 @@ pub fn run(registers: &ExceptionFrame) -> ExceptionFrame {
         let registers = ExceptionFrame { spsr: pstate::EL0T_MASKED | (*user_entry).pan, ..*registers };
         run_user(&registers, &raw mut (*user_entry).kernel);
         (*user_entry).exit
-    }
-}
-
-/// This CPU as EL0 has it, without leaving EL1: for comparing with a model.
-#[derive(Debug)]
-pub struct ThisCpu {
-    /// TTBR0 outside of user spaces.
-    empty_root: Frame,
-}
-
-impl Memory {
-    /// The CPU that runs.
-    pub fn cpu(&self) -> ThisCpu {
-        ThisCpu { empty_root: self.empty_root }
-    }
-}
-
-impl Cpu<DirectMap> for ThisCpu {
-    fn run_in(&mut self, ttbr0: Option<Ttbr0>) {
-        TTBR0_EL1.set(ttbr0.map_or(self.empty_root.start().get(), Ttbr0::get));
-        barrier::isb(barrier::SY);
-    }
-
-    fn load(&mut self, _: &mut DirectMap, at: VirtAddr) -> Option<u64> {
-        load(at)
-    }
-
-    fn can_store(&mut self, at: VirtAddr) -> bool {
-        load(at).is_some_and(|word| store(at, word))
     }
 }
 

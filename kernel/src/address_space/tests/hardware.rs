@@ -277,33 +277,3 @@ impl Tlb for Hardware {
         self.shared.events.borrow_mut().push(Event::Sync(memory.start().get(), memory.len()));
     }
 }
-
-/// A CPU that runs in user spaces, with the one TLB.
-pub struct UserCpu {
-    pub shared: Rc<Shared>,
-    pub regime: Option<Regime>,
-}
-
-impl workload::Cpu<Ram> for UserCpu {
-    fn run_in(&mut self, ttbr0: Option<Ttbr0>) {
-        self.shared.events.borrow_mut().clear();
-        self.regime = ttbr0.map(Regime::User);
-        let mut tlb = self.shared.tlb.borrow_mut();
-        if let Some(asid) = self.regime.and_then(Regime::asid)
-            && !tlb.live.contains(&asid)
-        {
-            tlb.live.push(asid);
-        }
-    }
-
-    fn load(&mut self, memory: &mut Ram, at: VirtAddr) -> Option<u64> {
-        let phys = self.shared.access(self.regime?, at)?;
-        Some(memory.page(OwnedFrame::new(phys / PAGE))[(phys % PAGE / 8) as usize])
-    }
-
-    fn can_store(&mut self, at: VirtAddr) -> bool {
-        // AP[2] is for read-only.
-        let leaf = self.regime.and_then(|regime| self.shared.look_up(regime, at));
-        leaf.is_some_and(|leaf| leaf.descriptor >> 7 & 1 == 0)
-    }
-}

@@ -4,8 +4,9 @@ mod hardware;
 mod model;
 
 use super::*;
-use crate::frames::{FrameAllocator, FrameRange, Order};
-use hardware::{Event, Hardware, Ram, Regime, Shared, UserCpu};
+use crate::frames::{FrameAllocator, FrameMemory, FrameRange, Order, OwnedFrame};
+use crate::steps::spaces as workload;
+use hardware::{Event, Hardware, Ram, Regime, Shared};
 use shared_abi::addr::{Frame, PAGE, PageSize, PhysAddr, PhysRange, VirtAddr, VirtRange};
 use shared_abi::memory::RegionKind;
 use shared_abi::page_table::TableError;
@@ -492,6 +493,61 @@ fn operands_are_page_numbers_and_asids_as_the_instructions_take_them() {
     assert_eq!(all, Flush::Everything);
 }
 
+/// A machine whose CPU 0 runs in user spaces, with edits told to `tlb`.
+struct UserMachine<T> {
+    frames: FrameAllocator<Ram>,
+    asids: Asids<2>,
+    tlb: T,
+    shared: Rc<Shared>,
+    regime: Option<Regime>,
+}
+
+impl<T: Tlb> UserMachine<T> {
+    fn new(tlb: impl FnOnce(Hardware) -> T) -> Self {
+        let Machine { frames, asids, tlb: hardware, shared } = Machine::new(8 * MEGABYTES_2);
+        Self { frames, asids, tlb: tlb(hardware), shared, regime: None }
+    }
+}
+
+impl<T: Tlb> workload::Machine<2> for UserMachine<T> {
+    type Memory = Ram;
+    type Tlb = T;
+
+    fn resources(&mut self) -> Resources<'_, Ram, T, 2> {
+        Resources { frames: &mut self.frames, asids: &mut self.asids, tlb: &mut self.tlb }
+    }
+
+    fn enter(&mut self, space: &mut UserSpace) -> Result<(), SpaceError> {
+        let ttbr0 = self.asids.activate(0, space, &mut self.tlb)?;
+        self.shared.events.borrow_mut().clear();
+        self.regime = Some(Regime::User(ttbr0));
+        let asid = (ttbr0.get() >> 48) as u8;
+        let mut tlb = self.shared.tlb.borrow_mut();
+        if !tlb.live.contains(&asid) {
+            tlb.live.push(asid);
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        self.shared.events.borrow_mut().clear();
+        self.regime = None;
+        self.asids.deactivate(0);
+    }
+
+    fn load(&mut self, at: VirtAddr) -> Option<u64> {
+        let phys = self.shared.access(self.regime?, at)?;
+        let page = self.frames.memory_mut().page(OwnedFrame::new(phys / PAGE));
+        Some(page[(phys % PAGE / 8) as usize])
+    }
+
+    fn can_store(&mut self, at: VirtAddr) -> bool {
+        // AP[2] is for read-only.
+        let leaf = self.regime.and_then(|regime| self.shared.look_up(regime, at));
+        leaf.is_some_and(|leaf| leaf.descriptor >> 7 & 1 == 0)
+    }
+}
+
 /// Steps of the workload: HANDOFF_STEPS=1000000 makes it long.
 fn steps() -> u64 {
     std::env::var("HANDOFF_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(5_000)
@@ -499,13 +555,12 @@ fn steps() -> u64 {
 
 #[test]
 fn the_workload_of_the_machine_holds_on_the_host() {
-    let mut machine = Machine::new(8 * MEGABYTES_2);
+    let mut machine = UserMachine::new(|hardware| hardware);
     let free = machine.frames.free_frames();
-    let mut cpu = UserCpu { shared: machine.shared.clone(), regime: None };
     let mut workload = workload::Workload::new(1);
-    let ran = workload.run(&mut machine.with(), &mut cpu, steps());
+    let ran = workload.run(&mut machine, steps());
     assert_eq!(ran, Ok(()), "after {}", workload.summary());
-    workload.finish(&mut machine.with(), &mut cpu).unwrap();
+    workload.finish(&mut machine).unwrap();
     assert_eq!(machine.frames.free_frames(), free);
     let done = workload.summary();
     assert!(done.edits > 500 && done.refused > 500 && done.undone > 50 && done.looks > 5_000, "{done}");
@@ -525,14 +580,10 @@ fn the_workload_finds_a_tlb_that_is_not_told() {
         fn sync_instructions(&mut self, _: PhysRange) {}
     }
     for all in [false, true] {
-        let machine = Machine::new(8 * MEGABYTES_2);
-        let (mut frames, mut asids) = (machine.frames, machine.asids);
-        let mut tlb = Deaf(machine.tlb, all);
         // The machine's memory need not find it first.
-        let mut cpu = UserCpu { shared: Rc::clone(&machine.shared), regime: None };
-        let mut with = Resources { frames: &mut frames, asids: &mut asids, tlb: &mut tlb };
+        let mut machine = UserMachine::new(|hardware| Deaf(hardware, all));
         let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            workload::Workload::new(1).run(&mut with, &mut cpu, 5_000)
+            workload::Workload::new(1).run(&mut machine, 5_000)
         }));
         assert!(!matches!(ran, Ok(Ok(()))), "it found nothing");
     }

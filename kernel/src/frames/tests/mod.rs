@@ -4,6 +4,7 @@ mod model;
 
 use super::ledger::METADATA;
 use super::*;
+use crate::steps::frames as workload;
 use model::{Op, Pair, State};
 use shared_abi::addr::{Frame, PAGE, PhysRange};
 use shared_abi::memory::RegionKind;
@@ -315,6 +316,18 @@ fn errors_name_both_frames_and_have_codes_of_their_own() {
         wrong.to_string(),
         "0x1 frames at 0x0000000040001000 are not what was allocated: 0x4 frames at 0x0000000040000000"
     );
+}
+
+impl workload::Machine for FrameAllocator<Arena> {
+    type Memory = Arena;
+
+    fn frames(&mut self) -> &mut Self {
+        self
+    }
+
+    fn page(&mut self, frame: Frame) -> &mut PageWords {
+        self.memory_mut().page(OwnedFrame::new(frame.number()))
+    }
 }
 
 /// Steps of the workload: HANDOFF_STEPS=1000000 makes it long.

@@ -1,8 +1,13 @@
-//! Numbers for workloads: the same seed gives the same steps on a host and on a machine. Not for secrets.
+//! Random use of frames, heap and user spaces, each step checked: the same steps on a machine, by the example, and on
+//! a host, by the library's tests.
 
-/// xorshift64* (Vigna, 2016).
+pub mod frames;
+pub mod heap;
+pub mod spaces;
+
+/// Numbers for the steps: xorshift64* (Vigna, 2016). The same seed gives the same numbers; not for secrets.
 #[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// A sequence of its own for every odd seed.

@@ -6,19 +6,27 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
+mod steps;
+
+#[cfg(target_os = "none")]
 mod workloads {
     use core::alloc::Layout;
     use core::fmt::Display;
     use core::ptr::NonNull;
 
+    use kernel::address_space::{SpaceError, UserSpace};
+    use kernel::frames::{DirectMap, FrameAllocator, PageWords};
     use kernel::heap::{Blocks, HeapError};
     use kernel::lock::Lock;
-    use kernel::machine::memory::{KernelHeap, Memory};
+    use kernel::machine::memory::{KernelHeap, KernelResources, Memory};
+    use kernel::machine::tlb::BareTlb;
     use kernel::machine::{console, ending, memory, user, vectors};
     use kernel::println;
-    use kernel::{address_space, frames, heap};
+    use shared_abi::addr::{Frame, VirtAddr};
     use shared_abi::boot_info::BootInfo;
     use shared_abi::verdict::Verdict;
+
+    use super::steps::{frames, heap, spaces};
 
     shared_abi::entry!(kmain);
 
@@ -29,10 +37,49 @@ mod workloads {
     const STEPS: u64 = 20_000;
 
     // Too large for the boot stack.
-    static FRAMES: Lock<frames::workload::Workload<256>> = Lock::new(frames::workload::Workload::new(1));
-    static SPACES: Lock<address_space::workload::Workload> =
-        Lock::new(address_space::workload::Workload::new(1));
-    static BLOCKS: Lock<heap::workload::Workload<256>> = Lock::new(heap::workload::Workload::new(1));
+    static FRAMES: Lock<frames::Workload<256>> = Lock::new(frames::Workload::new(1));
+    static SPACES: Lock<spaces::Workload> = Lock::new(spaces::Workload::new(1));
+    static BLOCKS: Lock<heap::Workload<256>> = Lock::new(heap::Workload::new(1));
+
+    impl frames::Machine for Memory {
+        type Memory = DirectMap;
+
+        fn frames(&mut self) -> &mut FrameAllocator<DirectMap> {
+            &mut self.frames
+        }
+
+        fn page(&mut self, frame: Frame) -> &mut PageWords {
+            let Some(address) = self.frame_address(frame) else { ending::finish(Verdict::Bad(1)) };
+            // SAFETY: the workload asks for frames that it holds, which are nobody else's and in the direct map.
+            unsafe { &mut *(address as *mut PageWords) }
+        }
+    }
+
+    /// The CPU that runs, as EL0 has it, without leaving EL1.
+    impl spaces::Machine for Memory {
+        type Memory = DirectMap;
+        type Tlb = BareTlb;
+
+        fn resources(&mut self) -> KernelResources<'_> {
+            self.resources()
+        }
+
+        fn enter(&mut self, space: &mut UserSpace) -> Result<(), SpaceError> {
+            self.enter(space)
+        }
+
+        fn leave(&mut self) {
+            self.leave();
+        }
+
+        fn load(&mut self, at: VirtAddr) -> Option<u64> {
+            user::load(at)
+        }
+
+        fn can_store(&mut self, at: VirtAddr) -> bool {
+            user::load(at).is_some_and(|word| user::store(at, word))
+        }
+    }
 
     fn expect(holds: bool, what: &str, code: u32) {
         if !holds {
@@ -73,22 +120,23 @@ mod workloads {
 
         let mut workload = FRAMES.lock();
         let result = locked(|memory| {
-            workload.run(&mut memory.frames, steps)?;
-            workload.finish(&mut memory.frames)
+            workload.run(memory, steps)?;
+            workload.finish(memory)
         });
         judge("frames", steps, result, workload.summary(), 2);
 
         let mut workload = SPACES.lock();
         let result = locked(|memory| {
-            let (mut cpu, mut with) = (memory.cpu(), memory.resources());
-            workload.run(&mut with, &mut cpu, steps)?;
-            workload.finish(&mut with, &mut cpu)
+            workload.run(memory, steps)?;
+            workload.finish(memory)
         });
         judge("spaces", steps, result, workload.summary(), 3);
 
         let mut workload = BLOCKS.lock();
         let result = HEAP.with(|heap| {
             workload.run(heap, steps)?;
+            let statistics = heap.statistics();
+            expect(statistics.small + statistics.large >= workload.bytes(), "the heap counts too little", 4);
             workload.finish(heap)
         });
         judge("heap", steps, result, workload.summary(), 4);

@@ -9,8 +9,8 @@ use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;
 
-use super::{Blocks, HeapError};
-use crate::random::Random;
+use super::Random;
+use kernel::heap::{Blocks, HeapError};
 
 /// Bytes of a block that are painted one by one; of larger blocks, the first and last of them, and one a page.
 const PAINTED: usize = 512;

@@ -2,14 +2,14 @@
 //!
 //! A few spaces have memory in one stretch of addresses that begins below a table's border. What each page of each
 //! space is, its rights, the size of its leaf, the word that was written to it, is kept beside it and compared with
-//! what the tables say and with what a [`Cpu`] finds that runs in the space: so a translation that was not invalidated
+//! what the tables say and with what a CPU in the space finds: so a translation that was not invalidated
 //! shows. Now and then memory runs out.
 
 use core::fmt;
 
-use super::{Resources, SpaceError, TableMemory, Tlb, Ttbr0, UserSpace};
-use crate::frames::Order;
-use crate::random::Random;
+use super::Random;
+use kernel::address_space::{Resources, SpaceError, TableMemory, Tlb, UserSpace};
+use kernel::frames::Order;
 use shared_abi::addr::{Frame, PAGE, PageSize, VirtAddr, VirtRange};
 use shared_abi::page_table::TableError;
 use shared_abi::rights::Rights;
@@ -30,13 +30,27 @@ const BLOCKS: usize = 64;
 /// The index of the first page that a block of 2 MiB can begin at.
 const FIRST_BLOCK: usize = ((1 << 20) / PAGE) as usize;
 
-/// A CPU as EL0 has it: in one space at a time.
-pub trait Cpu<M> {
-    /// TTBR0_EL1 is this from now on, or the empty table.
-    fn run_in(&mut self, ttbr0: Option<Ttbr0>);
+/// What spaces are made with, and a CPU as EL0 has it: in one space at a time.
+pub trait Machine<const CPUS: usize = 1> {
+    /// How memory is reached.
+    type Memory: TableMemory;
+    /// What is told of edits.
+    type Tlb: Tlb;
+
+    /// Frames, ASIDs and TLB. Nobody else uses the frames, and the CPU is CPU 0 of the ASIDs.
+    fn resources(&mut self) -> Resources<'_, Self::Memory, Self::Tlb, CPUS>;
+
+    /// The CPU is in `space` from now on.
+    ///
+    /// # Errors
+    /// Those of `Asids::activate`.
+    fn enter(&mut self, space: &mut UserSpace) -> Result<(), SpaceError>;
+
+    /// The CPU is in no space from now on.
+    fn leave(&mut self);
 
     /// The word at `at`, by way of the TLB; `None` if that faults.
-    fn load(&mut self, memory: &mut M, at: VirtAddr) -> Option<u64>;
+    fn load(&mut self, at: VirtAddr) -> Option<u64>;
 
     /// Whether a store to `at` would not fault.
     fn can_store(&mut self, at: VirtAddr) -> bool;
@@ -168,35 +182,34 @@ impl Workload {
         self.summary
     }
 
-    /// Does `steps` steps. Nobody else uses the frames meanwhile, and `cpu` is CPU 0 of the ASIDs.
+    /// Does `steps` steps.
     ///
     /// # Errors
     /// The first thing that is [`Wrong`].
-    pub fn run<M: TableMemory, T: Tlb, const CPUS: usize>(
+    pub fn run<const CPUS: usize>(
         &mut self,
-        with: &mut Resources<'_, M, T, CPUS>,
-        cpu: &mut impl Cpu<M>,
+        machine: &mut impl Machine<CPUS>,
         steps: u64,
     ) -> Result<(), Wrong> {
         for _ in 0..steps {
             let index = self.random.below(SPACES as u64) as usize;
-            let free = with.frames.free_frames();
+            let free = machine.resources().frames.free_frames();
             let summary = self.summary;
             match self.random.below(32) {
-                0..=5 => self.populate(with, index)?,
-                6..=9 => self.clear(with, index)?,
-                10..=13 => self.protect(with, index)?,
-                14 | 15 => self.split(with, index)?,
-                16..=19 => self.write(with, cpu, index)?,
-                20..=22 => self.enter(with, cpu, index)?,
-                23 => self.leave(with, cpu),
-                24..=29 => self.look(with, cpu)?,
-                30 => self.renew(with, cpu, index)?,
-                _ => self.hoard(with)?,
+                0..=5 => self.populate(machine, index)?,
+                6..=9 => self.clear(machine, index)?,
+                10..=13 => self.protect(machine, index)?,
+                14 | 15 => self.split(machine, index)?,
+                16..=19 => self.write(machine, index)?,
+                20..=22 => self.enter(machine, index)?,
+                23 => self.leave(machine),
+                24..=29 => self.look(machine)?,
+                30 => self.renew(machine, index)?,
+                _ => self.hoard(machine)?,
             }
             let is_undone = self.summary.undone > summary.undone || self.summary.refused > summary.refused;
-            if is_undone && with.frames.free_frames() != free {
-                return Err(Wrong::Frames(free, with.frames.free_frames()));
+            if is_undone && machine.resources().frames.free_frames() != free {
+                return Err(Wrong::Frames(free, machine.resources().frames.free_frames()));
             }
         }
         Ok(())
@@ -206,19 +219,15 @@ impl Workload {
     ///
     /// # Errors
     /// The first thing that is [`Wrong`].
-    pub fn finish<M: TableMemory, T: Tlb, const CPUS: usize>(
-        &mut self,
-        with: &mut Resources<'_, M, T, CPUS>,
-        cpu: &mut impl Cpu<M>,
-    ) -> Result<(), Wrong> {
-        self.leave(with, cpu);
-        self.give_back(with)?;
+    pub fn finish<const CPUS: usize>(&mut self, machine: &mut impl Machine<CPUS>) -> Result<(), Wrong> {
+        self.leave(machine);
+        self.give_back(machine)?;
         for index in 0..SPACES {
             let Some(slot) = self.slots.get_mut(index) else { continue };
             let Some(mut space) = slot.space.take() else { continue };
             for (page, expected) in slot.pages.iter().copied().enumerate() {
                 let mut word = [0; 8];
-                let found = space.read(with, word_at(page), &mut word).is_ok();
+                let found = space.read(&mut machine.resources(), word_at(page), &mut word).is_ok();
                 if found != expected.is_mapped() {
                     return Err(Wrong::Tables(at(page)));
                 }
@@ -228,7 +237,9 @@ impl Workload {
                 }
             }
             slot.pages = [Page::NONE; PAGES];
-            space.destroy(with).map_err(|(_, error)| Wrong::Refused(VirtRange::EMPTY, error))?;
+            space
+                .destroy(&mut machine.resources())
+                .map_err(|(_, error)| Wrong::Refused(VirtRange::EMPTY, error))?;
         }
         Ok(())
     }
@@ -274,16 +285,16 @@ impl Workload {
         Ok(result.is_ok())
     }
 
-    fn populate<M: TableMemory, T: Tlb, const CPUS: usize>(
+    fn populate<const CPUS: usize>(
         &mut self,
-        with: &mut Resources<'_, M, T, CPUS>,
+        machine: &mut impl Machine<CPUS>,
         index: usize,
     ) -> Result<(), Wrong> {
         let ((first, count), rights) = (self.somewhere(), self.rights());
         let largest = if self.random.below(2) == 0 { PageSize::Size2M } else { PageSize::Size4K };
         let slot = self.slot(index);
         let Some(space) = &mut slot.space else { return Ok(()) };
-        let result = space.populate(with, range(first, count), rights, largest);
+        let result = space.populate(&mut machine.resources(), range(first, count), rights, largest);
         let is_free = slot.some(first, count).iter().all(|page| !page.is_mapped());
         let overlap = |error: &SpaceError| matches!(error, SpaceError::Table(TableError::Overlap { .. }));
         if !self.judge(result, range(first, count), is_free, overlap)? {
@@ -293,7 +304,8 @@ impl Workload {
         let Some(space) = &mut slot.space else { return Ok(()) };
         let (mut next, end) = (first, first + count);
         while next < end {
-            let found = space.translate(with, at(next)).map_err(|_| Wrong::Tables(at(next)))?;
+            let found =
+                space.translate(&mut machine.resources(), at(next)).map_err(|_| Wrong::Tables(at(next)))?;
             let pages = Order::of(found.size).frames() as usize;
             if found.size > largest || next + pages > end || found.attributes.rights() != rights {
                 return Err(Wrong::Tables(at(next)));
@@ -305,22 +317,22 @@ impl Workload {
         Ok(())
     }
 
-    fn clear<M: TableMemory, T: Tlb, const CPUS: usize>(
+    fn clear<const CPUS: usize>(
         &mut self,
-        with: &mut Resources<'_, M, T, CPUS>,
+        machine: &mut impl Machine<CPUS>,
         index: usize,
     ) -> Result<(), Wrong> {
         let (first, count) = self.somewhere();
         let slot = self.slot(index);
         let Some(space) = &mut slot.space else { return Ok(()) };
-        let free = with.frames.free_frames();
-        let result = space.clear(with, range(first, count));
+        let free = machine.resources().frames.free_frames();
+        let result = space.clear(&mut machine.resources(), range(first, count));
         let gone = slot.some(first, count).iter().filter(|page| page.is_mapped()).count() as u64;
         let good = !slot.are_cut(first, count);
         let inside = |error: &SpaceError| matches!(error, SpaceError::Table(TableError::InsideBlock { .. }));
         if self.judge(result, range(first, count), good, inside)? {
             self.slot(index).some(first, count).fill(Page::NONE);
-            let now = with.frames.free_frames();
+            let now = machine.resources().frames.free_frames();
             if now < free + gone {
                 return Err(Wrong::Frames(free + gone, now));
             }
@@ -328,15 +340,15 @@ impl Workload {
         Ok(())
     }
 
-    fn protect<M: TableMemory, T: Tlb, const CPUS: usize>(
+    fn protect<const CPUS: usize>(
         &mut self,
-        with: &mut Resources<'_, M, T, CPUS>,
+        machine: &mut impl Machine<CPUS>,
         index: usize,
     ) -> Result<(), Wrong> {
         let ((first, count), rights) = (self.somewhere(), self.rights());
         let slot = self.slot(index);
         let Some(space) = &mut slot.space else { return Ok(()) };
-        let result = space.protect(with, range(first, count), rights);
+        let result = space.protect(&mut machine.resources(), range(first, count), rights);
         let full = slot.some(first, count).iter().all(|page| page.is_mapped());
         let good = full && !slot.are_cut(first, count);
         if self.judge(result, range(first, count), good, |error| matches!(error, SpaceError::Table(_)))? {
@@ -347,15 +359,15 @@ impl Workload {
         Ok(())
     }
 
-    fn split<M: TableMemory, T: Tlb, const CPUS: usize>(
+    fn split<const CPUS: usize>(
         &mut self,
-        with: &mut Resources<'_, M, T, CPUS>,
+        machine: &mut impl Machine<CPUS>,
         index: usize,
     ) -> Result<(), Wrong> {
         let (first, _) = self.somewhere();
         let slot = self.slot(index);
         let Some(space) = &mut slot.space else { return Ok(()) };
-        let result = space.split(with, at(first), PageSize::Size4K);
+        let result = space.split(&mut machine.resources(), at(first), PageSize::Size4K);
         let page = slot.pages.get(first).copied().unwrap_or(Page::NONE);
         let hole = |error: &SpaceError| matches!(error, SpaceError::Table(TableError::NotMapped { .. }));
         if self.judge(result, range(first, 1), page.is_mapped(), hole)? && page.is_block {
@@ -368,21 +380,20 @@ impl Workload {
     }
 
     /// Writes to a page of a space that no CPU is in.
-    fn write<M: TableMemory, T: Tlb, const CPUS: usize>(
+    fn write<const CPUS: usize>(
         &mut self,
-        with: &mut Resources<'_, M, T, CPUS>,
-        cpu: &mut impl Cpu<M>,
+        machine: &mut impl Machine<CPUS>,
         index: usize,
     ) -> Result<(), Wrong> {
         let ((first, _), seed) = (self.somewhere(), self.random.below(256) as u8);
         if self.running == Some(index) {
-            self.leave(with, cpu);
+            self.leave(machine);
         }
         let slot = self.slot(index);
         let Some(space) = &mut slot.space else { return Ok(()) };
         let page = Page { seed, ..slot.pages.get(first).copied().unwrap_or(Page::NONE) };
         let word = page.word(index, first).to_le_bytes();
-        let result = space.write(with, word_at(first), &word);
+        let result = space.write(&mut machine.resources(), word_at(first), &word);
         let hole = |error: &SpaceError| matches!(error, SpaceError::Table(TableError::NotMapped { .. }));
         if self.judge(result, range(first, 1), page.is_mapped(), hole)? {
             self.slot(index).some(first, 1).fill(page);
@@ -390,45 +401,34 @@ impl Workload {
         Ok(())
     }
 
-    fn enter<M: TableMemory, T: Tlb, const CPUS: usize>(
+    fn enter<const CPUS: usize>(
         &mut self,
-        with: &mut Resources<'_, M, T, CPUS>,
-        cpu: &mut impl Cpu<M>,
+        machine: &mut impl Machine<CPUS>,
         index: usize,
     ) -> Result<(), Wrong> {
         let Some(space) = &mut self.slot(index).space else { return Ok(()) };
-        let ttbr0 = with.asids.activate(0, space, with.tlb);
-        cpu.run_in(Some(ttbr0.map_err(|error| Wrong::Refused(VirtRange::EMPTY, error))?));
+        machine.enter(space).map_err(|error| Wrong::Refused(VirtRange::EMPTY, error))?;
         self.running = Some(index);
-        self.look(with, cpu)
+        self.look(machine)
     }
 
-    fn leave<M: TableMemory, T: Tlb, const CPUS: usize>(
-        &mut self,
-        with: &mut Resources<'_, M, T, CPUS>,
-        cpu: &mut impl Cpu<M>,
-    ) {
-        cpu.run_in(None);
-        with.asids.deactivate(0);
+    fn leave<const CPUS: usize>(&mut self, machine: &mut impl Machine<CPUS>) {
+        machine.leave();
         self.running = None;
     }
 
     /// What the CPU finds of the space that it is in, at a few addresses.
-    fn look<M: TableMemory, T: Tlb, const CPUS: usize>(
-        &mut self,
-        with: &mut Resources<'_, M, T, CPUS>,
-        cpu: &mut impl Cpu<M>,
-    ) -> Result<(), Wrong> {
+    fn look<const CPUS: usize>(&mut self, machine: &mut impl Machine<CPUS>) -> Result<(), Wrong> {
         let Some(index) = self.running else { return Ok(()) };
         for _ in 0..8 {
             let (first, _) = self.somewhere();
             let page = self.slot(index).pages.get(first).copied().unwrap_or(Page::NONE);
             let expected = page.is_mapped().then(|| page.word(index, first));
-            let found = cpu.load(with.frames.memory_mut(), word_at(first));
+            let found = machine.load(word_at(first));
             if found != expected {
                 return Err(Wrong::Word(word_at(first), found));
             }
-            if cpu.can_store(at(first)) != (page.rights == Some(Rights::ReadWrite)) {
+            if machine.can_store(at(first)) != (page.rights == Some(Rights::ReadWrite)) {
                 return Err(Wrong::Rights(at(first)));
             }
             self.summary.looks += 1;
@@ -436,39 +436,37 @@ impl Workload {
         Ok(())
     }
 
-    fn renew<M: TableMemory, T: Tlb, const CPUS: usize>(
+    fn renew<const CPUS: usize>(
         &mut self,
-        with: &mut Resources<'_, M, T, CPUS>,
-        cpu: &mut impl Cpu<M>,
+        machine: &mut impl Machine<CPUS>,
         index: usize,
     ) -> Result<(), Wrong> {
         if self.running == Some(index) {
-            self.leave(with, cpu);
+            self.leave(machine);
         }
         let slot = self.slot(index);
         if let Some(space) = slot.space.take() {
-            space.destroy(with).map_err(|(_, error)| Wrong::Refused(VirtRange::EMPTY, error))?;
+            space
+                .destroy(&mut machine.resources())
+                .map_err(|(_, error)| Wrong::Refused(VirtRange::EMPTY, error))?;
         }
         slot.pages = [Page::NONE; PAGES];
-        slot.space = UserSpace::new(with.frames).ok();
+        slot.space = UserSpace::new(machine.resources().frames).ok();
         self.summary.renewed += 1;
         Ok(())
     }
 
     /// Takes nearly all memory, the largest blocks first, or gives it back.
-    fn hoard<M: TableMemory, T: Tlb, const CPUS: usize>(
-        &mut self,
-        with: &mut Resources<'_, M, T, CPUS>,
-    ) -> Result<(), Wrong> {
+    fn hoard<const CPUS: usize>(&mut self, machine: &mut impl Machine<CPUS>) -> Result<(), Wrong> {
         if self.hoard.iter().any(Option::is_some) {
-            return self.give_back(with);
+            return self.give_back(machine);
         }
         let mut orders = (0..=18).rev().filter_map(Order::new).peekable();
         for slot in &mut self.hoard {
             while let Some(order) = orders.peek().copied() {
-                let left = with.frames.free_frames().saturating_sub(LEFT);
+                let left = machine.resources().frames.free_frames().saturating_sub(LEFT);
                 if order.frames() <= left
-                    && let Ok(first) = with.frames.allocate(order)
+                    && let Ok(first) = machine.resources().frames.allocate(order)
                 {
                     *slot = Some((first, order));
                     break;
@@ -479,12 +477,13 @@ impl Workload {
         Ok(())
     }
 
-    fn give_back<M: TableMemory, T: Tlb, const CPUS: usize>(
-        &mut self,
-        with: &mut Resources<'_, M, T, CPUS>,
-    ) -> Result<(), Wrong> {
+    fn give_back<const CPUS: usize>(&mut self, machine: &mut impl Machine<CPUS>) -> Result<(), Wrong> {
         for (first, order) in self.hoard.iter_mut().filter_map(Option::take) {
-            with.frames.free(first, order).map_err(|error| Wrong::Refused(VirtRange::EMPTY, error.into()))?;
+            machine
+                .resources()
+                .frames
+                .free(first, order)
+                .map_err(|error| Wrong::Refused(VirtRange::EMPTY, error.into()))?;
         }
         Ok(())
     }

@@ -7,10 +7,21 @@
 
 use core::fmt;
 
-use super::memory::{FrameMemory, OwnedFrame};
-use super::{FrameAllocator, FrameError, FrameRange, Order};
-use crate::random::Random;
-use shared_abi::addr::{Frame, PAGE};
+use super::Random;
+use kernel::frames::{FrameAllocator, FrameError, FrameMemory, FrameRange, Order, PageWords};
+use shared_abi::addr::Frame;
+
+/// An allocator, and how whoever was given a frame reaches its contents.
+pub trait Machine {
+    /// How the allocator reaches memory.
+    type Memory: FrameMemory;
+
+    /// The allocator.
+    fn frames(&mut self) -> &mut FrameAllocator<Self::Memory>;
+
+    /// The contents of a frame that the workload holds.
+    fn page(&mut self, frame: Frame) -> &mut PageWords;
+}
 
 /// Steps between two full counts.
 const COUNT_EVERY: u64 = 4096;
@@ -70,9 +81,9 @@ struct Held {
 
 impl Held {
     /// The frames that are stamped: first and last.
-    fn ends(self) -> [u64; 2] {
-        let first = self.range.first().number();
-        [first, first + self.range.frames() - 1]
+    fn ends(self) -> [Frame; 2] {
+        let first = self.range.first();
+        [first, first.checked_add(self.range.frames() - 1).unwrap_or(first)]
     }
 }
 
@@ -84,8 +95,13 @@ pub struct Workload<const SLOTS: usize> {
     summary: Summary,
 }
 
-fn stamp(number: u64) -> u64 {
-    (number * PAGE) ^ 0x5EED_0000_0000_0000
+fn stamp(frame: Frame) -> u64 {
+    frame.start().get() ^ 0x5EED_0000_0000_0000
+}
+
+/// The word of a page that is stamped.
+fn index(frame: Frame) -> usize {
+    (frame.number() % 512) as usize
 }
 
 impl<const SLOTS: usize> Workload<SLOTS> {
@@ -104,38 +120,38 @@ impl<const SLOTS: usize> Workload<SLOTS> {
     ///
     /// # Errors
     /// The first thing that is [`Wrong`]; that no memory is left is not.
-    pub fn run<M: FrameMemory>(&mut self, frames: &mut FrameAllocator<M>, steps: u64) -> Result<(), Wrong> {
-        let total = frames.free_frames() + self.held;
+    pub fn run<M: Machine>(&mut self, machine: &mut M, steps: u64) -> Result<(), Wrong> {
+        let total = machine.frames().free_frames() + self.held;
         for step in 1..=steps {
             let slot = self.random.below(SLOTS as u64) as usize;
             match self.slots.get(slot).copied().flatten() {
-                None => self.take(frames, slot)?,
+                None => self.take(machine, slot)?,
                 Some(held) => match self.random.below(8) {
-                    0 => self.misuse(frames, held)?,
-                    1 => self.reserve(frames, slot, held)?,
-                    _ => self.give_back(frames, slot, held)?,
+                    0 => self.misuse(machine, held)?,
+                    1 => self.reserve(machine, slot, held)?,
+                    _ => self.give_back(machine, slot, held)?,
                 },
             }
-            self.expect(frames.free_frames(), total - self.held)?;
+            self.expect(machine.frames().free_frames(), total - self.held)?;
             if step % COUNT_EVERY == 0 {
-                self.count(frames, total)?;
+                self.count(machine, total)?;
             }
         }
-        self.count(frames, total)
+        self.count(machine, total)
     }
 
     /// Gives everything back.
     ///
     /// # Errors
     /// The first thing that is [`Wrong`].
-    pub fn finish<M: FrameMemory>(&mut self, frames: &mut FrameAllocator<M>) -> Result<(), Wrong> {
-        let total = frames.free_frames() + self.held;
+    pub fn finish<M: Machine>(&mut self, machine: &mut M) -> Result<(), Wrong> {
+        let total = machine.frames().free_frames() + self.held;
         for slot in 0..SLOTS {
             if let Some(held) = self.slots.get(slot).copied().flatten() {
-                self.give_back(frames, slot, held)?;
+                self.give_back(machine, slot, held)?;
             }
         }
-        self.count(frames, total)
+        self.count(machine, total)
     }
 
     fn expect(&self, found: u64, expected: u64) -> Result<(), Wrong> {
@@ -143,14 +159,14 @@ impl<const SLOTS: usize> Workload<SLOTS> {
     }
 
     /// Counts all frames by what the tables say of each.
-    fn count<M: FrameMemory>(&self, frames: &mut FrameAllocator<M>, total: u64) -> Result<(), Wrong> {
-        let counted = frames.statistics();
+    fn count<M: Machine>(&self, machine: &mut M, total: u64) -> Result<(), Wrong> {
+        let counted = machine.frames().statistics();
         let blocks = counted.free_blocks.iter().zip(0..).map(|(count, order)| count << order).sum();
         self.expect(blocks, total - self.held)?;
         self.expect(counted.free + counted.allocated + counted.reserved, counted.total)
     }
 
-    fn take<M: FrameMemory>(&mut self, frames: &mut FrameAllocator<M>, slot: usize) -> Result<(), Wrong> {
+    fn take<M: Machine>(&mut self, machine: &mut M, slot: usize) -> Result<(), Wrong> {
         let kind = self.random.below(8);
         // Small orders mostly; 4 MiB now and then.
         let order = match self.random.below(8) {
@@ -161,18 +177,18 @@ impl<const SLOTS: usize> Workload<SLOTS> {
         let order = Order::new(order).unwrap_or_default();
         let zeroed = kind == 0;
         let (taken, how) = match kind {
-            0 => (frames.allocate_zeroed(order), Hold::Block(order)),
+            0 => (machine.frames().allocate_zeroed(order), Hold::Block(order)),
             1 => {
                 let shift = self.random.below(12);
                 let length = 1 + self.random.below(1 << shift);
-                match frames.allocate_range(length, order) {
+                match machine.frames().allocate_range(length, order) {
                     Ok(range) => {
-                        return self.keep(frames, slot, Held { range, how: Hold::Range }, order, false);
+                        return self.keep(machine, slot, Held { range, how: Hold::Range }, order, false);
                     }
                     Err(error) => (Err(error), Hold::Range),
                 }
             }
-            _ => (frames.allocate(order), Hold::Block(order)),
+            _ => (machine.frames().allocate(order), Hold::Block(order)),
         };
         let first = match taken {
             Ok(first) => first,
@@ -183,13 +199,13 @@ impl<const SLOTS: usize> Workload<SLOTS> {
             Err(error) => return Err(Wrong::Refused(error)),
         };
         let range = FrameRange::new(first, order.frames()).ok_or(Wrong::Misaligned(first))?;
-        self.keep(frames, slot, Held { range, how }, order, zeroed)
+        self.keep(machine, slot, Held { range, how }, order, zeroed)
     }
 
     /// Checks what was given, stamps it and keeps it.
-    fn keep<M: FrameMemory>(
+    fn keep<M: Machine>(
         &mut self,
-        frames: &mut FrameAllocator<M>,
+        machine: &mut M,
         slot: usize,
         held: Held,
         alignment: Order,
@@ -204,13 +220,13 @@ impl<const SLOTS: usize> Workload<SLOTS> {
         {
             return Err(Wrong::Overlap(other.range.first()));
         }
-        for number in held.ends() {
-            if zeroed && frames.memory_mut().page(OwnedFrame::new(number)).iter().any(|word| *word != 0) {
+        for frame in held.ends() {
+            if zeroed && machine.page(frame).iter().any(|word| *word != 0) {
                 return Err(Wrong::Changed(range.first()));
             }
         }
-        for number in held.ends() {
-            frames.memory_mut().page(OwnedFrame::new(number))[(number % 512) as usize] = stamp(number);
+        for frame in held.ends() {
+            machine.page(frame)[index(frame)] = stamp(frame);
         }
         self.summary.allocated += 1;
         self.held += range.frames();
@@ -225,21 +241,16 @@ impl<const SLOTS: usize> Workload<SLOTS> {
         }
     }
 
-    fn give_back<M: FrameMemory>(
-        &mut self,
-        frames: &mut FrameAllocator<M>,
-        slot: usize,
-        held: Held,
-    ) -> Result<(), Wrong> {
-        for number in held.ends() {
-            if frames.memory_mut().page(OwnedFrame::new(number))[(number % 512) as usize] != stamp(number) {
+    fn give_back<M: Machine>(&mut self, machine: &mut M, slot: usize, held: Held) -> Result<(), Wrong> {
+        for frame in held.ends() {
+            if machine.page(frame)[index(frame)] != stamp(frame) {
                 return Err(Wrong::Changed(held.range.first()));
             }
         }
         let given = match held.how {
-            Hold::Block(order) => frames.free(held.range.first(), order),
-            Hold::Range => frames.free_range(held.range),
-            Hold::Reserved => frames.release(held.range),
+            Hold::Block(order) => machine.frames().free(held.range.first(), order),
+            Hold::Range => machine.frames().free_range(held.range),
+            Hold::Reserved => machine.frames().release(held.range),
         };
         given.map_err(Wrong::Refused)?;
         self.summary.freed += 1;
@@ -249,7 +260,7 @@ impl<const SLOTS: usize> Workload<SLOTS> {
     }
 
     /// Frees that are wrong in every way but one: nothing may come of them.
-    fn misuse<M: FrameMemory>(&mut self, frames: &mut FrameAllocator<M>, held: Held) -> Result<(), Wrong> {
+    fn misuse<M: Machine>(&mut self, machine: &mut M, held: Held) -> Result<(), Wrong> {
         let first = held.range.first();
         let (next, more) = (first.checked_add(1), FrameRange::new(first, held.range.frames() + 1));
         let other = match held.how {
@@ -257,32 +268,29 @@ impl<const SLOTS: usize> Workload<SLOTS> {
             _ => None,
         };
         let accepted = [
-            more.is_some_and(|more| frames.free_range(more).is_ok()),
-            held.range.frames() > 1 && next.is_some_and(|next| frames.free_frame(next).is_ok()),
-            other.is_some_and(|order| frames.free(first, order).is_ok()),
-            held.how == Hold::Reserved && frames.free_range(held.range).is_ok(),
-            held.how != Hold::Reserved && frames.release(held.range).is_ok(),
-            frames.reserve(held.range).is_ok(),
+            more.is_some_and(|more| machine.frames().free_range(more).is_ok()),
+            held.range.frames() > 1 && next.is_some_and(|next| machine.frames().free_frame(next).is_ok()),
+            other.is_some_and(|order| machine.frames().free(first, order).is_ok()),
+            held.how == Hold::Reserved && machine.frames().free_range(held.range).is_ok(),
+            held.how != Hold::Reserved && machine.frames().release(held.range).is_ok(),
+            machine.frames().reserve(held.range).is_ok(),
         ];
         self.summary.refused += accepted.len() as u64;
         if accepted.contains(&true) { Err(Wrong::Accepted(first)) } else { Ok(()) }
     }
 
     /// Gives a block back, finds that it cannot be given back again, and has its frames reserved.
-    fn reserve<M: FrameMemory>(
-        &mut self,
-        frames: &mut FrameAllocator<M>,
-        slot: usize,
-        held: Held,
-    ) -> Result<(), Wrong> {
-        self.give_back(frames, slot, held)?;
+    fn reserve<M: Machine>(&mut self, machine: &mut M, slot: usize, held: Held) -> Result<(), Wrong> {
+        self.give_back(machine, slot, held)?;
         if held.how == Hold::Reserved {
             return Ok(());
         }
-        if frames.free_range(held.range).is_ok() || frames.free_frame(held.range.first()).is_ok() {
+        if machine.frames().free_range(held.range).is_ok()
+            || machine.frames().free_frame(held.range.first()).is_ok()
+        {
             return Err(Wrong::Accepted(held.range.first()));
         }
-        frames.reserve(held.range).map_err(Wrong::Refused)?;
+        machine.frames().reserve(held.range).map_err(Wrong::Refused)?;
         self.summary.reserved += 1;
         self.held += held.range.frames();
         self.set(slot, Some(Held { how: Hold::Reserved, ..held }));
