@@ -25,7 +25,6 @@ use shared_abi::page_table::PageTable;
 use shared_abi::rights::Rights;
 use shared_abi::verdict::Ending;
 
-use crate::error::{BootError, EntryError};
 use crate::machine::ending::MEANS;
 use crate::machine::entry::EntryFlags;
 use crate::machine::jump::{self, Jump};
@@ -33,6 +32,7 @@ use crate::machine::log::log;
 use crate::machine::own_image::OwnImage;
 use crate::machine::tables::IdentityMap;
 use crate::machine::{cpu, report, scratch, self_check, stages};
+use elfloader::error::{BootError, EntryError};
 
 /// Where the entry code leads, with the MMU on: the first line of Rust.
 #[unsafe(no_mangle)]

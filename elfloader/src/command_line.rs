@@ -9,21 +9,25 @@ use shared_abi::addr::PhysAddr;
 use shared_abi::uart::UartKind;
 
 use crate::platform::Console;
-use crate::refusals::refusals;
+use shared_abi::errors;
 
-refusals! {
+errors! {
     /// Why a word of the command line cannot be obeyed.
-    CommandLineError;
+    pub enum CommandLineError,
+        found by "the loader when it reads the command line, and by `handoff plan` and `run --append`";
 
-    /// `earlycon=` names no kind of serial port.
+    /// `earlycon=` names no known kind of serial port.
     431 ConsoleKind { kinds: &'static str = "Those that it can name." }
         => "earlycon= names no known kind of serial port: {kinds}";
-    /// `earlycon=` gives no address, or one that no register can have.
+        help "give a kind that the message names: `earlycon=KIND,ADDRESS`";
+    /// `earlycon=` gives no address of a register.
     432 ConsoleAddress { address: u64 = "The address, 0 if it is no number." }
         => "earlycon= gives no address of a serial port: {address:#x}";
+        help "give `earlycon=KIND,ADDRESS`, the physical address with `0x`";
     /// `earlycon=` asks for an unsupported access width.
     433 ConsoleAccess { bits: u64 = "The width, 0 if it is no number." }
         => "earlycon= asks for accesses of {bits} bits; there are mmio, mmio16 and mmio32";
+        help "give `mmio`, `mmio16` or `mmio32`, or nothing";
 }
 
 /// A command line in two parts, which are one line to whoever reads it. No word reaches from one into the other.

@@ -2,98 +2,93 @@
 
 use core::fmt;
 
-use elfloader::command_line::CommandLineError;
-use elfloader::device_tree::TreeError;
-use elfloader::kernel_elf::KernelElfError;
-use elfloader::memory_map::MapError;
-use elfloader::plan::PlanError;
+use shared_abi::addr::{PhysAddr, VirtAddr};
 use shared_abi::boot_info::WriteError;
+use shared_abi::error::{ErrorDoc, Explained};
+use shared_abi::errors;
 use shared_abi::image::header::HeaderError;
 use shared_abi::image::payload::PayloadError;
 use shared_abi::page_table::TableError;
 
-use crate::machine::self_check::CheckError;
+use crate::audit::Finding;
+use crate::command_line::CommandLineError;
+use crate::device_tree::TreeError;
+use crate::kernel_elf::KernelElfError;
+use crate::memory_map::MapError;
+use crate::plan::PlanError;
+use crate::relocation::RelocationError;
 
-/// What the loader itself has to say.
-#[derive(Clone, Copy, Debug)]
-pub enum EntryError {
-    /// The image does not lie in memory that can be named, or the entry code ran twice.
-    Place {
-        /// Where it lies.
-        phys: u64,
-    },
-    /// There is no device tree: not in x0, not at the hint, not in the image.
-    NoTree {
-        /// x0 as firmware passed it.
-        x0: u64,
-        /// The header page's hint.
-        hint: u64,
-    },
-}
+/// The catalogs of this crate's errors.
+pub const ERRORS: &[&[ErrorDoc]] = &[
+    KernelElfError::CATALOG,
+    PlanError::CATALOG,
+    RelocationError::CATALOG,
+    TreeError::CATALOG,
+    CommandLineError::CATALOG,
+    MapError::CATALOG,
+    Finding::CATALOG,
+    CheckError::CATALOG,
+    EntryError::CATALOG,
+];
 
-impl EntryError {
-    const fn code(&self) -> u16 {
-        match self {
-            Self::Place { .. } => 801,
-            Self::NoTree { .. } => 802,
-        }
-    }
-}
+errors! {
+    /// Any of them.
+    pub enum BootError, found by "the loader";
 
-impl fmt::Display for EntryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Place { phys } => write!(f, "the image cannot run at {phys:#018x}"),
-            Self::NoTree { x0, hint } => {
-                write!(f, "no device tree: x0 is {x0:#x}, the hint is {hint:#x}, and none is packed")
-            }
-        }
-    }
-}
-
-macro_rules! errors {
-    ($($variant:ident($error:ty),)*) => {
-        /// Any of them.
-        #[derive(Debug)]
-        pub enum BootError {
-            $(#[doc = concat!("See [`", stringify!($error), "`].")] $variant($error),)*
-        }
-
-        $(impl From<$error> for BootError {
-            fn from(error: $error) -> Self {
-                Self::$variant(error)
-            }
-        })*
-
-        impl BootError {
-            /// The stable code.
-            pub fn code(&self) -> u16 {
-                match self {
-                    $(Self::$variant(error) => error.code(),)*
-                }
-            }
-        }
-
-        impl fmt::Display for BootError {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self {
-                    $(Self::$variant(error) => error.fmt(f),)*
-                }
-            }
-        }
-    };
+    use Header(HeaderError): "See [`HeaderError`].";
+    use Payload(PayloadError): "See [`PayloadError`].";
+    use Tree(TreeError<'static>): "See [`TreeError`].";
+    use CommandLine(CommandLineError): "See [`CommandLineError`].";
+    use Map(MapError<'static>): "See [`MapError`].";
+    use Elf(KernelElfError): "See [`KernelElfError`].";
+    use Plan(PlanError): "See [`PlanError`].";
+    use Table(TableError): "See [`TableError`].";
+    use Write(WriteError): "See [`WriteError`].";
+    use Entry(EntryError): "See [`EntryError`].";
+    use Check(CheckError): "See [`CheckError`].";
 }
 
 errors! {
-    Header(HeaderError),
-    Payload(PayloadError),
-    Tree(TreeError<'static>),
-    CommandLine(CommandLineError),
-    Map(MapError<'static>),
-    Elf(KernelElfError),
-    Plan(PlanError),
-    Table(TableError),
-    Write(WriteError),
-    Entry(EntryError),
-    Check(CheckError),
+    /// What the loader itself has to say of how it was entered.
+    pub enum EntryError, found by "the loader when it is entered";
+
+    /// The image lies where no address can name all of it, or was entered twice.
+    801 Place { phys: u64 = "Where it lies." }
+        => "the image cannot run at {phys:#018x}";
+        help "load the image once, in RAM below 2^48";
+    /// There is no device tree: not where x0 points, not at the header page's hint, not in the image.
+    802 NoTree { x0: u64 = "x0 as firmware passed it.", hint: u64 = "The header page's hint." }
+        => "no device tree: x0 is {x0:#x}, the hint is {hint:#x}, and none is packed";
+        help "pack one with `--dtb FILE`, or have firmware pass it in x0";
+}
+
+errors! {
+    /// What the hardware's own walk of the tables says otherwise.
+    pub enum CheckError,
+        found by "the loader's last look, by the hardware's translation, before it enters the kernel";
+
+    /// An address of the kernel's leads elsewhere than planned.
+    780 Leads {
+        what: &'static str = "What lies there.", virt: VirtAddr = "The address.",
+        expected: Option<PhysAddr> = "Where it should lead; `None` for a fault.",
+        found: Option<PhysAddr> = "Where it leads.",
+    }
+        => "self-check: {what} at {virt} leads to {}, not {}", Target(*found), Target(*expected);
+        help "report it: it is a fault of the loader";
+    /// An address can be executed that must not be, or the other way round.
+    781 Executes { what: &'static str = "What lies there.", virt: VirtAddr = "The address." }
+        => "self-check: {what} at {virt} has the wrong execute rights";
+        help "report it: it is a fault of the loader";
+}
+
+/// Where an address leads, in words.
+struct Target(Option<PhysAddr>);
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(phys) => write!(f, "{phys}"),
+            None => f.write_str("a fault"),
+        }
+    }
 }

@@ -7,6 +7,7 @@ pub mod closed_features;
 pub mod command_line;
 pub mod device_tree;
 pub mod entropy;
+pub mod error;
 pub mod handoff;
 pub mod image;
 pub mod kernel_elf;
@@ -15,7 +16,6 @@ pub mod memory_map;
 pub mod occupancy;
 pub mod plan;
 pub mod platform;
-mod refusals;
 pub mod relocation;
 
 #[cfg(test)]

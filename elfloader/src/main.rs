@@ -7,7 +7,6 @@
 #[cfg(target_os = "none")]
 mod boot;
 #[cfg(target_os = "none")]
-mod error;
 #[cfg(target_os = "none")]
 mod machine;
 

@@ -6,14 +6,7 @@
 use std::fmt;
 use std::path::Path;
 
-use elfloader::command_line::CommandLineError;
-use elfloader::device_tree::TreeError;
-use elfloader::kernel_elf::KernelElfError;
-use elfloader::memory_map::MapError;
-use elfloader::plan::PlanError;
-use shared_abi::boot_info::WriteError;
-use shared_abi::image::{HeaderError, ImageError, PayloadError};
-use shared_abi::page_table::TableError;
+use shared_abi::error::Explained;
 
 /// One line for the person at the terminal. Holding one means that nothing half-written was left behind.
 ///
@@ -68,28 +61,11 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-macro_rules! refusals {
-    ($($error:ty),* $(,)?) => {
-        $(impl From<$error> for Failure {
-            fn from(error: $error) -> Self {
-                Self { code: Some(error.code()), words: error.to_string() }
-            }
-        })*
-    };
-}
-
-// What the boot would refuse, with the code and in the words that the boot has for it.
-refusals! {
-    HeaderError,
-    PayloadError,
-    ImageError,
-    TreeError<'_>,
-    CommandLineError,
-    MapError<'_>,
-    KernelElfError,
-    PlanError,
-    TableError,
-    WriteError,
+/// What the boot would refuse, with the code and in the words that the boot has for it.
+impl<E: Explained> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { code: Some(error.code()), words: error.to_string() }
+    }
 }
 
 /// Reads a whole file.
@@ -127,6 +103,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Outcome<()> {
 
 #[cfg(test)]
 mod tests {
+    use shared_abi::image::HeaderError;
+
     use super::*;
 
     #[test]

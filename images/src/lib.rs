@@ -13,6 +13,7 @@ pub mod check;
 pub mod cli;
 pub mod debug;
 pub mod elf_form;
+pub mod errors;
 pub mod failure;
 pub mod inspect;
 pub mod kernel;

@@ -13,6 +13,7 @@
 #![deny(unsafe_code)]
 
 pub mod address_space;
+pub mod error;
 pub mod faults;
 pub mod frames;
 pub mod heap;

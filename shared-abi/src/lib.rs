@@ -13,6 +13,7 @@ pub mod boot_info;
 pub mod contract;
 pub mod crc32c;
 pub mod entry;
+pub mod error;
 pub mod image;
 pub mod memory;
 pub mod note;

@@ -17,12 +17,12 @@ use shared_abi::image::payload::Kind;
 use shared_abi::rights::Rights;
 use shared_abi::uart::{Uart, UartLayout};
 
-use crate::error::{BootError, EntryError};
 use crate::machine::ending::MEANS;
 use crate::machine::log::log;
 use crate::machine::own_image::OwnImage;
 use crate::machine::tables::IdentityMap;
 use crate::machine::{cpu, tables};
+use elfloader::error::{BootError, EntryError};
 
 /// Prints to the serial port that the packed command line names, until the device tree has been read.
 pub fn start_early_console(

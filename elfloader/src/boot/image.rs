@@ -7,12 +7,12 @@ use shared_abi::rights::Rights;
 
 use elfloader::image::Image;
 
-use crate::error::{BootError, EntryError};
 use crate::machine::ending::MEANS;
 use crate::machine::log::log;
 use crate::machine::own_image::OwnImage;
 use crate::machine::tables::IdentityMap;
 use crate::machine::{cpu, report};
+use elfloader::error::{BootError, EntryError};
 
 /// Opens the image that the loader is part of.
 pub fn open(own: &OwnImage, identity: &mut IdentityMap) -> Result<Image<'static>, BootError> {

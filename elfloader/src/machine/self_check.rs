@@ -3,70 +3,12 @@
 //! Reading and writing are asked of the hardware by `AT`. It says nothing of execution, so the entry's and the
 //! stack's execute rights are read from the descriptors.
 
-use core::fmt;
-
+use elfloader::error::CheckError;
 use elfloader::plan::PlacedPlan;
 use handoff_bare::translate::{Access, translate};
 use shared_abi::addr::{PageSize, PhysAddr, VirtAddr};
 use shared_abi::page_table::{PageTable, TableStore};
 use shared_abi::rights::Rights;
-
-/// What the hardware says otherwise.
-#[derive(Clone, Copy, Debug)]
-pub enum CheckError {
-    /// An address leads elsewhere, or to a fault.
-    Leads {
-        /// What lies there.
-        what: &'static str,
-        /// The address.
-        virt: VirtAddr,
-        /// Where it should lead; `None` for a fault.
-        expected: Option<PhysAddr>,
-        /// Where it leads.
-        found: Option<PhysAddr>,
-    },
-    /// Execute rights are wrong.
-    Executes {
-        /// What lies there.
-        what: &'static str,
-        /// The address.
-        virt: VirtAddr,
-    },
-}
-
-impl CheckError {
-    /// The stable code.
-    pub const fn code(&self) -> u16 {
-        match self {
-            Self::Leads { .. } => 780,
-            Self::Executes { .. } => 781,
-        }
-    }
-}
-
-struct Place(Option<PhysAddr>);
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(phys) => write!(f, "{phys}"),
-            None => f.write_str("a fault"),
-        }
-    }
-}
-
-impl fmt::Display for CheckError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Leads { what, virt, expected, found } => {
-                write!(f, "self-check: {what} at {virt} leads to {}, not {}", Place(found), Place(expected))
-            }
-            Self::Executes { what, virt } => {
-                write!(f, "self-check: {what} at {virt} has the wrong execute rights")
-            }
-        }
-    }
-}
 
 /// Checks entry, stack, guard, `BootInfo` and console.
 ///

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use shared_abi::addr::PhysRange;
+use shared_abi::errors;
 use shared_abi::memory::RegionKind;
 
 use super::Region;
@@ -35,103 +36,56 @@ impl fmt::Display for Claim<'_> {
     }
 }
 
-/// Why the map could not be made or changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MapError<'n> {
-    /// The machine has no whole page of RAM that the processor can address and firmware leaves free.
-    NoMemory {
-        /// The first physical address that the processor cannot address.
-        limit: u64,
-    },
-    /// More regions than the map holds.
-    TooManyRegions {
-        /// How many it holds.
-        limit: usize,
-        /// The range that no longer fitted.
-        range: PhysRange,
-    },
-    /// More claims than the map holds.
-    TooManyClaims {
-        /// The claim that no longer fitted.
-        claim: Claim<'n>,
-    },
-    /// A claim is not wholly in RAM.
-    NotMemory {
-        /// The claim.
-        claim: Claim<'n>,
-        /// From the first byte that is not RAM to the end of the claim's pages.
-        missing: PhysRange,
-    },
-    /// A claim meets what firmware reserved or the processor cannot address.
-    Reserved {
-        /// The claim.
-        claim: Claim<'n>,
-        /// What it meets.
-        reserved: Claim<'n>,
-    },
-    /// Two claims share a byte.
-    ClaimsOverlap {
-        /// The later claim.
-        claim: Claim<'n>,
-        /// The earlier one.
-        other: Claim<'n>,
-    },
-    /// Pages were to change their use that nobody had claimed, or a range that is not whole pages.
-    NotClaimed {
-        /// The use they were to have.
-        claim: Claim<'n>,
-        /// What they are; `None` if not RAM, or not whole pages.
-        found: Option<Claim<'n>>,
-    },
+errors! {
+    /// Why the map could not be made or changed.
+    pub enum MapError<'n>, found by "the loader when it lays out memory, and by `handoff plan`";
+
+    /// There is no usable RAM that the processor can address.
+    501 NoMemory { limit: u64 = "The first physical address that the processor cannot address." }
+        => "there is no usable RAM below {limit:#018x}";
+        help "check the `memory` nodes of the tree and what reserves them";
+    /// The memory map has more than 128 regions.
+    502 TooManyRegions {
+        limit: usize = "How many it holds.", range: PhysRange = "The range that no longer fitted.",
+    }
+        => "the memory map holds {limit} regions, no room for {range}";
+        help "reserve in fewer pieces";
+    /// There are more than 24 claims on memory.
+    503 TooManyClaims { claim: Claim<'n> = "The claim that no longer fitted." }
+        => "too many claims on memory, no room for {claim}";
+        help "report it: the loader makes fewer claims";
+    /// The image or an initrd does not lie in RAM (a device tree that does not is copied).
+    504 NotMemory {
+        claim: Claim<'n> = "The claim.",
+        missing: PhysRange = "From the first byte that is not RAM to the end of the claim's pages.",
+    }
+        => "{claim} lies outside RAM from {missing}";
+        help "load it into RAM: the range that is missing is named";
+    /// Something overlaps what is reserved.
+    505 Reserved { claim: Claim<'n> = "The claim.", reserved: Claim<'n> = "What it meets." }
+        => "{claim} overlaps {reserved}";
+        help "load it elsewhere, outside of what the message names";
+    /// Two things overlap in memory.
+    506 ClaimsOverlap { claim: Claim<'n> = "The later claim.", other: Claim<'n> = "The earlier one." }
+        => "{claim} overlaps {other}";
+        help "load one of the two elsewhere";
+    /// Pages were to change their use that nobody claimed.
+    507 NotClaimed {
+        claim: Claim<'n> = "The use they were to have.", found: Claim<'n> = "What they are.",
+    }
+        => "{claim} would change {found}, which was not claimed";
+        help "report it: it is a fault of the loader";
     /// No usable range is large enough.
-    NoRoom {
-        /// The use that room was sought for.
-        kind: RegionKind,
-        /// Whose or what; may be empty.
-        name: &'n str,
-        /// Bytes.
-        length: u64,
-        /// Alignment in bytes.
-        alignment: u64,
-    },
-}
-
-impl MapError<'_> {
-    /// The error's stable code.
-    pub const fn code(&self) -> u16 {
-        match self {
-            Self::NoMemory { .. } => 501,
-            Self::TooManyRegions { .. } => 502,
-            Self::TooManyClaims { .. } => 503,
-            Self::NotMemory { .. } => 504,
-            Self::Reserved { .. } => 505,
-            Self::ClaimsOverlap { .. } => 506,
-            Self::NotClaimed { .. } => 507,
-            Self::NoRoom { .. } => 508,
-        }
+    508 NoRoom {
+        kind: RegionKind = "The use that room was sought for.",
+        name: &'n str = "Whose or what; may be empty.", length: u64 = "Bytes.",
+        alignment: u64 = "Alignment in bytes.",
     }
+        => "no room for {kind} \"{name}\" of {length:#x} bytes aligned to {alignment:#x}";
+        help "give the machine more RAM, or reserve less of it";
+        here "give the machine more RAM, or reserve less of it: {length:#x} bytes in one piece are missing";
+    /// What was to change its use is not whole pages of RAM.
+    509 NotPages { claim: Claim<'n> = "The use it was to have." }
+        => "{claim} is not whole pages of RAM";
+        help "report it: it is a fault of the loader";
 }
-
-impl fmt::Display for MapError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoMemory { limit } => write!(f, "there is no usable RAM below {limit:#018x}"),
-            Self::TooManyRegions { limit, range } => {
-                write!(f, "the memory map holds {limit} regions, no room for {range}")
-            }
-            Self::TooManyClaims { claim } => write!(f, "too many claims on memory, no room for {claim}"),
-            Self::NotMemory { claim, missing } => write!(f, "{claim} lies outside RAM from {missing}"),
-            Self::Reserved { claim, reserved } => write!(f, "{claim} overlaps {reserved}"),
-            Self::ClaimsOverlap { claim, other } => write!(f, "{claim} overlaps {other}"),
-            Self::NotClaimed { claim, found: Some(found) } => {
-                write!(f, "{claim} would change {found}, which was not claimed")
-            }
-            Self::NotClaimed { claim, found: None } => write!(f, "{claim} is not whole pages of RAM"),
-            Self::NoRoom { kind, name, length, alignment } => {
-                write!(f, "no room for {kind} \"{name}\" of {length:#x} bytes aligned to {alignment:#x}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for MapError<'_> {}

@@ -175,7 +175,7 @@ impl<'n> MemoryMap<'n> {
     ///
     /// # Errors
     /// The map is unchanged.
-    /// - [`MapError::NotClaimed`]: a page is not RAM, or nobody claimed it.
+    /// - [`MapError::NotPages`], [`MapError::NotClaimed`]: a page is not RAM, or nobody claimed it.
     /// - [`MapError::TooManyRegions`].
     pub fn retype(&mut self, range: PhysRange, kind: RegionKind, name: &'n str) -> Result<(), MapError<'n>> {
         if range.is_empty() {
@@ -190,12 +190,12 @@ impl<'n> MemoryMap<'n> {
                 break;
             }
             if !is_claimed(region.kind) && !shared(region) {
-                return Err(MapError::NotClaimed { claim, found: Some(Claim::of(region)) });
+                return Err(MapError::NotClaimed { claim, found: Claim::of(region) });
             }
             covered = region.end();
         }
         if covered < range.end() || !range.is_aligned(PageSize::Size4K) {
-            return Err(MapError::NotClaimed { claim, found: None });
+            return Err(MapError::NotPages { claim });
         }
         self.change(range, &|region| if shared(region) { (region.kind, region.name) } else { (kind, name) })
     }

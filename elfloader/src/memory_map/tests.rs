@@ -237,8 +237,9 @@ fn every_error_has_its_own_code_and_one_line() {
         MapError::NotMemory { claim, missing: claim.range },
         MapError::Reserved { claim, reserved: claim },
         MapError::ClaimsOverlap { claim, other: claim },
-        MapError::NotClaimed { claim, found: None },
+        MapError::NotClaimed { claim, found: claim },
         MapError::NoRoom { kind: claim.kind, name: "", length: 1, alignment: 1 },
+        MapError::NotPages { claim },
     ];
     for (index, error) in errors.iter().enumerate() {
         assert_eq!(error.code(), 501 + index as u16);
@@ -329,7 +330,7 @@ impl Model {
     fn retype(&mut self, pages: std::ops::Range<usize>, kind: RegionKind, name: usize) -> Result<(), u16> {
         let mut after = self.pages.clone();
         for page in pages {
-            after[page] = match self.pages[page].ok_or(507u16)? {
+            after[page] = match self.pages[page].ok_or(509u16)? {
                 (RegionKind::FIRMWARE, _, SHARED) => self.pages[page],
                 (found, ..) if !is_claimed(found) => return Err(507),
                 (_, node, _) => Some((kind, node, if kind == RegionKind::USABLE { 0 } else { name })),

@@ -2,6 +2,7 @@
 
 use elfloader::audit::Finding;
 use serde_json::json;
+use shared_abi::error::{ErrorDoc, Explained};
 
 use crate::cli::Audit;
 use crate::failure::Outcome;
@@ -47,10 +48,10 @@ fn as_text(title: &str, audited: &Result<Audited, String>, style: Style) -> Stri
         Ok(audited) => audited,
         Err(words) => return format!("{text}{}  {words}\n", style.bad("FAIL")),
     };
-    for (code, rule) in Finding::NAMES {
-        let found: Vec<_> = audited.findings.iter().filter(|finding| finding.code() == code).collect();
+    for ErrorDoc { code, name, .. } in Finding::CATALOG {
+        let found: Vec<_> = audited.findings.iter().filter(|finding| finding.code() == *code).collect();
         let mark = if found.is_empty() { style.good("pass") } else { style.bad("FAIL") };
-        text.push_str(&format!("{mark}  E{code:04}  {rule}\n"));
+        text.push_str(&format!("{mark}  E{code:04}  {name}\n"));
         for finding in found {
             text.push_str(&format!("             {finding}\n"));
         }
@@ -61,11 +62,11 @@ fn as_text(title: &str, audited: &Result<Audited, String>, style: Style) -> Stri
         summary.tables,
         summary.runs,
         readable(summary.mapped),
-        Finding::NAMES
+        Finding::CATALOG
             .iter()
-            .filter(|(code, _)| audited.findings.iter().any(|finding| finding.code() == *code))
+            .filter(|rule| audited.findings.iter().any(|finding| finding.code() == rule.code))
             .count(),
-        Finding::RULES,
+        Finding::CATALOG.len(),
     ));
     text
 }
@@ -80,9 +81,9 @@ fn as_json(title: &str, audited: &Result<Audited, String>) -> serde_json::Value 
             "tables": audited.summary.tables,
             "runs": audited.summary.runs,
             "mapped": audited.summary.mapped,
-            "rules": Finding::NAMES.iter().map(|(code, rule)| json!({
+            "rules": Finding::CATALOG.iter().map(|ErrorDoc { code, name, .. }| json!({
                 "code": format!("E{code:04}"),
-                "rule": rule,
+                "rule": name,
                 "pass": !audited.findings.iter().any(|finding| finding.code() == *code),
                 "findings": audited.findings.iter().filter(|finding| finding.code() == *code)
                     .map(ToString::to_string).collect::<Vec<_>>(),

@@ -1,140 +1,62 @@
 //! What can go wrong in the heap, with the sizes and addresses that say why.
 
-use core::fmt;
+use shared_abi::errors;
 
-/// An allocation that could not be served, or a block that could not be taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeapError {
-    /// No memory even after everything unused was given back.
-    Exhausted {
-        /// Bytes asked for.
-        size: usize,
-        /// Their alignment.
-        align: usize,
-        /// Bytes that the heap has mapped.
-        mapped: usize,
-        /// Bytes of frames that were free when mapping more was refused.
-        free: u64,
-    },
-    /// More than the heap's window can ever hold.
-    TooLarge {
-        /// Bytes asked for.
-        size: usize,
-        /// Their alignment.
-        align: usize,
-        /// Bytes of the window that large blocks share.
-        window: usize,
-    },
-    /// The window is too small to be divided, or the heap has been started before.
-    CannotStart {
-        /// Bytes of the window.
-        window: u64,
-    },
-    /// The heap has not been started.
-    NotStarted {
-        /// Bytes asked for.
-        size: usize,
-    },
-    /// No block of this heap begins at this address, or it has been freed.
-    NotABlock {
-        /// The address.
-        address: usize,
-    },
-    /// The size given back is not the one that was asked for.
-    WrongSize {
-        /// The block.
-        address: usize,
-        /// Bytes that it was allocated with.
-        allocated: usize,
-        /// Bytes that were given with it now.
-        given: usize,
-    },
-    /// The block has been freed before (checking mode).
-    DoubleFree {
-        /// The block.
-        address: usize,
-        /// Bytes that it was allocated with.
-        size: usize,
-    },
-    /// Bytes before or after the block were overwritten (checking mode).
-    RedZone {
-        /// The block.
-        address: usize,
-        /// Bytes that it was allocated with.
-        size: usize,
-        /// The first damaged byte.
-        damaged: usize,
-    },
+errors! {
+    /// An allocation that could not be served, or a block that could not be taken back.
+    pub enum HeapError, found by "the heap";
+
+    /// The heap found no memory, even after a trim.
+    921 Exhausted {
+        size: usize = "Bytes asked for.", align: usize = "Their alignment.",
+        mapped: usize = "Bytes that the heap has mapped.",
+        free: u64 = "Bytes of frames that were free when mapping more was refused.",
+    }
+        => "the heap cannot get {size:#x} bytes aligned to {align:#x}: {mapped:#x} are mapped, {free:#x} \
+            bytes of frames are free";
+        help "free memory, or give the machine more RAM";
+    /// More than the heap's window ever holds.
+    922 TooLarge {
+        size: usize = "Bytes asked for.", align: usize = "Their alignment.",
+        window: usize = "Bytes of the window that large blocks share.",
+    }
+        => "{size:#x} bytes aligned to {align:#x} do not fit the heap's window of {window:#x} bytes";
+        help "ask for less, or start the heap in a larger window";
+    /// The window is too small, or the heap was started before.
+    923 CannotStart { window: u64 = "Bytes of the window." }
+        => "the heap cannot start in a window of {window:#x} bytes, or has been started";
+        help "start the heap once, in the window that `BootInfo` announces";
+    /// No block begins at the address, or it was freed.
+    924 NotABlock { address: usize = "The address." }
+        => "no block of the heap begins at {address:#018x}";
+        help "look for a foreign pointer or a double free";
+    /// A block is given back with another size than it has.
+    925 WrongSize {
+        address: usize = "The block.", allocated: usize = "Bytes that it was allocated with.",
+        given: usize = "Bytes that were given with it now.",
+    }
+        => "block {address:#018x} was allocated with {allocated:#x} bytes and given back as {given:#x}";
+        help "give the layout that the block was allocated with";
+    /// A block was freed twice (checking mode).
+    926 DoubleFree { address: usize = "The block.", size: usize = "Bytes that it was allocated with." }
+        => "block {address:#018x} of {size:#x} bytes was freed twice";
+        help "look for the second of the two that free the block";
+    /// Bytes next to a block were overwritten (checking mode).
+    927 RedZone {
+        address: usize = "The block.", size: usize = "Bytes that it was allocated with.",
+        damaged: usize = "The first damaged byte.",
+    }
+        => "block {address:#018x} of {size:#x} bytes was left: byte {damaged:#018x} is overwritten";
+        help "look for who writes past the end of the block";
     /// A freed block was written to (checking mode).
-    WriteAfterFree {
-        /// The block.
-        address: usize,
-        /// Bytes that it was allocated with.
-        size: usize,
-        /// The first damaged byte.
-        damaged: usize,
-    },
-}
-
-impl HeapError {
-    /// The stable code in reports.
-    pub const fn code(&self) -> u16 {
-        match self {
-            Self::Exhausted { .. } => 921,
-            Self::TooLarge { .. } => 922,
-            Self::CannotStart { .. } => 923,
-            Self::NotABlock { .. } => 924,
-            Self::WrongSize { .. } => 925,
-            Self::DoubleFree { .. } => 926,
-            Self::RedZone { .. } => 927,
-            Self::WriteAfterFree { .. } => 928,
-            Self::NotStarted { .. } => 929,
-        }
+    928 WriteAfterFree {
+        address: usize = "The block.", size: usize = "Bytes that it was allocated with.",
+        damaged: usize = "The first damaged byte.",
     }
+        => "block {address:#018x} of {size:#x} bytes was written to after it was freed, at {damaged:#018x}";
+        help "look for who kept a pointer to the block";
+    /// The heap was asked before it was started.
+    929 NotStarted { size: usize = "Bytes asked for." }
+        => "{size:#x} bytes were asked of the heap before it was started";
+        help "call `memory::start` first";
 }
-
-impl fmt::Display for HeapError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Exhausted { size, align, mapped, free } => write!(
-                f,
-                "the heap cannot get {size:#x} bytes aligned to {align:#x}: {mapped:#x} are mapped, {free:#x} \
-                 bytes of frames are free"
-            ),
-            Self::TooLarge { size, align, window } => {
-                write!(
-                    f,
-                    "{size:#x} bytes aligned to {align:#x} do not fit the heap's window of {window:#x} bytes"
-                )
-            }
-            Self::CannotStart { window } => {
-                write!(f, "the heap cannot start in a window of {window:#x} bytes, or has been started")
-            }
-            Self::NotStarted { size } => {
-                write!(f, "{size:#x} bytes were asked of the heap before it was started")
-            }
-            Self::NotABlock { address } => write!(f, "no block of the heap begins at {address:#018x}"),
-            Self::WrongSize { address, allocated, given } => {
-                write!(
-                    f,
-                    "block {address:#018x} was allocated with {allocated:#x} bytes and given back as {given:#x}"
-                )
-            }
-            Self::DoubleFree { address, size } => {
-                write!(f, "block {address:#018x} of {size:#x} bytes was freed twice")
-            }
-            Self::RedZone { address, size, damaged } => {
-                write!(
-                    f,
-                    "block {address:#018x} of {size:#x} bytes was left: byte {damaged:#018x} is overwritten"
-                )
-            }
-            Self::WriteAfterFree { address, size, damaged } => write!(
-                f,
-                "block {address:#018x} of {size:#x} bytes was written to after it was freed, at {damaged:#018x}"
-            ),
-        }
-    }
-}
-
-impl core::error::Error for HeapError {}

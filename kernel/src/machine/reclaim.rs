@@ -1,7 +1,6 @@
 //! Taking back what the loader left, kind by kind, as the contract's table allows.
 
 use core::arch::asm;
-use core::fmt;
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{Readable, TTBR0_EL1, TTBR1_EL1, VBAR_EL1, Writeable};
@@ -13,51 +12,8 @@ use shared_abi::rights::Rights;
 use super::memory::Memory;
 use super::vectors;
 use crate::address_space::SpaceError;
-use crate::frames::{FrameError, Order};
-
-/// Why memory was not taken back. Nothing has been changed then, unless the tables turned out to be damaged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReclaimError {
-    /// The kind is none that is given back, or was.
-    Frames(FrameError),
-    /// A mapping cannot be changed, or there is no memory for tables.
-    Space(SpaceError),
-    /// This is still there.
-    InUse(&'static str),
-}
-
-impl ReclaimError {
-    /// The stable code; those of frames and spaces keep theirs.
-    pub const fn code(&self) -> u16 {
-        match self {
-            Self::Frames(error) => error.code(),
-            Self::Space(error) => error.code(),
-            Self::InUse(_) => 951,
-        }
-    }
-}
-
-impl fmt::Display for ReclaimError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Frames(error) => error.fmt(f),
-            Self::Space(error) => error.fmt(f),
-            Self::InUse(what) => write!(f, "the memory cannot be taken back: {what} is still there"),
-        }
-    }
-}
-
-impl From<FrameError> for ReclaimError {
-    fn from(error: FrameError) -> Self {
-        Self::Frames(error)
-    }
-}
-
-impl From<SpaceError> for ReclaimError {
-    fn from(error: SpaceError) -> Self {
-        Self::Space(error)
-    }
-}
+use crate::error::ReclaimError;
+use crate::frames::Order;
 
 impl Memory {
     /// Takes all memory of `kind` back and says how many frames that is: what the loader mapped for it is unmapped,
@@ -123,7 +79,7 @@ impl Memory {
     /// Has TTBR1 and TTBR0 point to tables in frames of the allocator.
     fn move_tables(&mut self) -> Result<(), ReclaimError> {
         if TTBR0_EL1.get() != self.empty_root.start().get() {
-            return Err(ReclaimError::InUse("a user space"));
+            return Err(ReclaimError::InUse { what: "a user space" });
         }
         let empty = self.frames.allocate_zeroed(Order::FRAME)?;
         let (space, mut with) = self.kernel();
@@ -148,5 +104,5 @@ impl Memory {
 /// An error if `register` still points into the window.
 fn left(window: Option<VirtRange>, register: u64, what: &'static str) -> Result<(), ReclaimError> {
     let inside = window.zip(VirtAddr::new(register)).is_some_and(|(window, at)| window.contains(at));
-    if inside { Err(ReclaimError::InUse(what)) } else { Ok(()) }
+    if inside { Err(ReclaimError::InUse { what }) } else { Ok(()) }
 }

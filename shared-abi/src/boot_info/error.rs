@@ -1,149 +1,101 @@
 //! What is wrong with a `BootInfo`.
 
-use core::fmt;
-
 use super::directory::{BOOT_INFO_MAX, MAX_TABLES, TableId};
 use crate::contract::ABI_MAJOR;
+use crate::errors;
 
-/// A `BootInfo` that cannot be read, by the field that is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BootInfoError {
-    /// Fewer bytes than the blob has, or than a header.
-    Short {
-        /// How many there are.
-        length: u64,
-    },
-    /// Not a `BootInfo`.
-    Magic {
-        /// The eight bytes that were found, little-endian.
-        found: u64,
-    },
-    /// A blob of another ABI.
-    AbiMajor {
-        /// Its major version.
-        found: u16,
-    },
-    /// A header of impossible size.
-    HeaderSize {
-        /// Its bytes.
-        found: u32,
-    },
-    /// A blob of impossible size.
-    TotalSize {
-        /// Its bytes.
-        found: u32,
-    },
-    /// A directory with too many tables.
-    DirectoryCount {
-        /// How many.
-        found: u32,
-    },
-    /// Directory entries of impossible size.
-    DirectoryStride {
-        /// Their bytes.
-        found: u32,
-    },
-    /// A directory inside the header, unaligned, or outside the blob.
-    DirectoryOffset {
-        /// Where it is said to be.
-        found: u32,
-        /// Bytes of the blob.
-        total: u32,
-    },
-    /// The blob was damaged, in a place that no field's check found.
-    Checksum {
-        /// As written.
-        stored: u32,
-        /// As the bytes have it.
-        computed: u32,
-    },
-    /// A table that is unaligned, outside the blob, or over the header or the directory.
-    TableOffset {
-        /// Which.
-        table: TableId,
-        /// Where it is said to be.
-        offset: u32,
-        /// Its bytes.
-        length: u64,
-    },
-    /// A table that begins before the end of the one before it.
-    TableOrder {
-        /// Which.
-        table: TableId,
-        /// Where it begins.
-        offset: u32,
-        /// Where it could begin at the earliest.
-        free: u32,
-    },
-    /// Records that are shorter than this version's or not of whole 8 bytes.
-    TableStride {
-        /// Which table.
-        table: TableId,
-        /// Bytes from one record to the next.
-        stride: u32,
-    },
-    /// More records than the table's limit.
-    TableCount {
-        /// Which table.
-        table: TableId,
-        /// How many.
-        count: u32,
-    },
-    /// A table that is there twice.
-    TableTwice {
-        /// Which.
-        table: TableId,
-    },
-    /// A table that must be understood and is not known.
-    TableUnknown {
-        /// Which.
-        table: TableId,
-    },
-    /// A table that must be there and is not, or is empty.
-    TableMissing {
-        /// Which.
-        table: TableId,
-    },
-    /// A field of a record that cannot be.
-    Field {
-        /// The table.
-        table: TableId,
-        /// The record, from 0.
-        index: u32,
-        /// The field's name.
-        field: &'static str,
-        /// Its value.
-        value: u64,
-    },
+errors! {
+    /// A `BootInfo` that cannot be read, by the field that is wrong.
+    pub enum BootInfoError,
+        found by "a reader of `BootInfo`: the kernel before `kmain`, or `handoff inspect`";
+
+    /// Fewer bytes are there than the blob has.
+    601 Short { length: u64 = "How many there are." }
+        => "BootInfo: only {length:#x} bytes of it are there";
+        help "give the whole blob: the dump is cut off";
+    /// The magic number is wrong: no `BootInfo`.
+    602 Magic { found: u64 = "The eight bytes that were found, little-endian." }
+        => "no BootInfo: its magic is {found:#018x}";
+        help "check x0 at the entry, or the address that was read";
+    /// It is of another major version of the ABI.
+    603 AbiMajor { found: u16 = "Its major version." }
+        => "BootInfo: abi_major is {found:#x}, this reader has {ABI_MAJOR:#x}";
+        help "build the kernel against the `shared-abi` of the loader";
+    /// `header_size` cannot be.
+    604 HeaderSize { found: u32 = "Its bytes." }
+        => "BootInfo: header_size {found:#x} cannot be";
+        help "look for what wrote over `BootInfo`, or for a stage of another version";
+    /// `total_size` cannot be.
+    605 TotalSize { found: u32 = "Its bytes." }
+        => "BootInfo: total_size {found:#x} cannot be, at most {BOOT_INFO_MAX:#x}";
+        help "look for what wrote over `BootInfo`, or for a stage of another version";
+    /// `directory_count` cannot be.
+    606 DirectoryCount { found: u32 = "How many." }
+        => "BootInfo: directory_count {found:#x} cannot be, at most {MAX_TABLES:#x}";
+        help "look for what wrote over `BootInfo`, or for a stage of another version";
+    /// `directory_stride` cannot be.
+    607 DirectoryStride { found: u32 = "Their bytes." }
+        => "BootInfo: directory_stride {found:#x} cannot be";
+        help "look for what wrote over `BootInfo`, or for a stage of another version";
+    /// `directory_offset` cannot be.
+    608 DirectoryOffset { found: u32 = "Where it is said to be.", total: u32 = "Bytes of the blob." }
+        => "BootInfo: directory_offset {found:#x} cannot be in {total:#x} bytes";
+        help "look for what wrote over `BootInfo`, or for a stage of another version";
+    /// The checksum is wrong, and no header field shows why.
+    609 Checksum { stored: u32 = "As written.", computed: u32 = "As the bytes have it." }
+        => "BootInfo is damaged: checksum {computed:#010x}, stored {stored:#010x}";
+        help "look for what wrote over `BootInfo`; `handoff inspect` marks the table if one is damaged";
+    /// A table is unaligned, outside the blob, or over the directory.
+    610 TableOffset {
+        table: TableId = "Which.", offset: u32 = "Where it is said to be.", length: u64 = "Its bytes.",
+    }
+        => "BootInfo: the {table} of {length:#x} bytes cannot lie at {offset:#x}";
+        help "look for what wrote over `BootInfo`, or for a stage of another version";
+    /// Two tables overlap, or are out of order.
+    611 TableOrder {
+        table: TableId = "Which.", offset: u32 = "Where it begins.",
+        free: u32 = "Where it could begin at the earliest.",
+    }
+        => "BootInfo: the {table} at {offset:#x} begins before {free:#x}";
+        help "look for what wrote over `BootInfo`, or for a stage of another version";
+    /// A table's records have an impossible size.
+    612 TableStride { table: TableId = "Which table.", stride: u32 = "Bytes from one record to the next." }
+        => "BootInfo: the {table} cannot have a stride of {stride:#x}";
+        help "look for what wrote over `BootInfo`, or for a stage of another version";
+    /// A table has more records than its limit.
+    613 TableCount { table: TableId = "Which table.", count: u32 = "How many." }
+        => "BootInfo: the {table} counts {count:#x}, at most {:#x}", table.limit();
+        help "look for what wrote over `BootInfo`, or for a stage of another version";
+    /// A table is there twice.
+    614 TableTwice { table: TableId = "Which." }
+        => "BootInfo: the {table} is there twice";
+        help "look for what wrote over `BootInfo`, or for a stage of another version";
+    /// An unknown table must be understood.
+    615 TableUnknown { table: TableId = "Which." }
+        => "BootInfo: {table} must be understood and is not known";
+        help "build the kernel against a newer `shared-abi`";
+    /// A table that every `BootInfo` has is missing.
+    616 TableMissing { table: TableId = "Which." }
+        => "BootInfo: the {table} is missing";
+        help "look for what wrote over `BootInfo`, or for a stage of another version";
+    /// A field of a record of the table with the id that is added to 620 cannot be.
+    620 (+ offset(*table)) ..= 649 Field {
+        table: TableId = "The table.", index: u32 = "The record, from 0.",
+        field: &'static str = "The field's name.", value: u64 = "Its value.",
+    }
+        => "BootInfo: {field} of record {index} of the {table} cannot be {value:#x}";
+        help "look for what wrote over `BootInfo`; otherwise report it: it is a fault of the loader";
+}
+
+/// What a table adds to the code: its number, if this version reads it.
+const fn offset(table: TableId) -> u16 {
+    match table.index() {
+        Some(index) => index as u16,
+        None => 0,
+    }
 }
 
 impl BootInfoError {
-    /// The stable number of the error: printed as `E` and four decimal digits. Fields count by table.
-    pub const fn code(&self) -> u16 {
-        match self {
-            Self::Short { .. } => 601,
-            Self::Magic { .. } => 602,
-            Self::AbiMajor { .. } => 603,
-            Self::HeaderSize { .. } => 604,
-            Self::TotalSize { .. } => 605,
-            Self::DirectoryCount { .. } => 606,
-            Self::DirectoryStride { .. } => 607,
-            Self::DirectoryOffset { .. } => 608,
-            Self::Checksum { .. } => 609,
-            Self::TableOffset { .. } => 610,
-            Self::TableOrder { .. } => 611,
-            Self::TableStride { .. } => 612,
-            Self::TableCount { .. } => 613,
-            Self::TableTwice { .. } => 614,
-            Self::TableUnknown { .. } => 615,
-            Self::TableMissing { .. } => 616,
-            Self::Field { table, .. } => match table.index() {
-                Some(index) => 620 + index as u16,
-                None => 620,
-            },
-        }
-    }
-
     /// The header field, table or record field that is wrong, for reports that mark it.
     pub const fn field(&self) -> &'static str {
         match self {
@@ -164,51 +116,3 @@ impl BootInfoError {
         }
     }
 }
-
-impl fmt::Display for BootInfoError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Short { length } => write!(f, "BootInfo: only {length:#x} bytes of it are there"),
-            Self::Magic { found } => write!(f, "no BootInfo: its magic is {found:#018x}"),
-            Self::AbiMajor { found } => {
-                write!(f, "BootInfo: abi_major is {found:#x}, this reader has {ABI_MAJOR:#x}")
-            }
-            Self::HeaderSize { found } => write!(f, "BootInfo: header_size {found:#x} cannot be"),
-            Self::TotalSize { found } => {
-                write!(f, "BootInfo: total_size {found:#x} cannot be, at most {BOOT_INFO_MAX:#x}")
-            }
-            Self::DirectoryCount { found } => {
-                write!(f, "BootInfo: directory_count {found:#x} cannot be, at most {MAX_TABLES:#x}")
-            }
-            Self::DirectoryStride { found } => write!(f, "BootInfo: directory_stride {found:#x} cannot be"),
-            Self::DirectoryOffset { found, total } => {
-                write!(f, "BootInfo: directory_offset {found:#x} cannot be in {total:#x} bytes")
-            }
-            Self::Checksum { stored, computed } => {
-                write!(f, "BootInfo is damaged: checksum {computed:#010x}, stored {stored:#010x}")
-            }
-            Self::TableOffset { table, offset, length } => {
-                write!(f, "BootInfo: the {table} of {length:#x} bytes cannot lie at {offset:#x}")
-            }
-            Self::TableOrder { table, offset, free } => {
-                write!(f, "BootInfo: the {table} at {offset:#x} begins before {free:#x}")
-            }
-            Self::TableStride { table, stride } => {
-                write!(f, "BootInfo: the {table} cannot have a stride of {stride:#x}")
-            }
-            Self::TableCount { table, count } => {
-                write!(f, "BootInfo: the {table} counts {count:#x}, at most {:#x}", table.limit())
-            }
-            Self::TableTwice { table } => write!(f, "BootInfo: the {table} is there twice"),
-            Self::TableUnknown { table } => {
-                write!(f, "BootInfo: {table} must be understood and is not known")
-            }
-            Self::TableMissing { table } => write!(f, "BootInfo: the {table} is missing"),
-            Self::Field { table, index, field, value } => {
-                write!(f, "BootInfo: {field} of record {index} of the {table} cannot be {value:#x}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for BootInfoError {}

@@ -10,8 +10,6 @@
 //! closing a blob never lacks it, and follow the strings down. The buffer's old contents do not matter. Nothing is
 //! judged: [`BootInfo::decode`](super::BootInfo::decode) does that.
 
-use core::fmt;
-
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::directory::{
@@ -21,6 +19,7 @@ use super::directory::{
 use super::record::{Record, StringRef};
 use crate::contract::{ABI_MAJOR, ABI_MINOR};
 use crate::crc32c::Crc32c;
+use crate::errors;
 
 /// Most tables that the writer writes: one of each.
 const TABLES: usize = TableId::KNOWN_END - 1;
@@ -28,52 +27,23 @@ const TABLES: usize = TableId::KNOWN_END - 1;
 /// Bytes of the largest directory.
 const DIRECTORY: usize = TABLES * size_of::<DirectoryEntry>();
 
-/// A `BootInfo` that cannot be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteError {
-    /// The buffer has no room for more records.
-    Full {
-        /// Which table was being written.
-        table: TableId,
-        /// Bytes of the buffer.
-        capacity: u64,
-    },
-    /// The table has as many records, or bytes, as it may have.
-    Limit {
-        /// Which table.
-        table: TableId,
-    },
-    /// The table was begun, another followed, and now it was to go on.
-    Closed {
-        /// Which table.
-        table: TableId,
-    },
-}
+errors! {
+    /// A `BootInfo` that cannot be written.
+    pub enum WriteError, found by "the loader when it writes `BootInfo`, and by `handoff plan`";
 
-impl WriteError {
-    /// The stable number of the error: printed as `E` and four decimal digits.
-    pub const fn code(&self) -> u16 {
-        match self {
-            Self::Full { .. } => 650,
-            Self::Limit { .. } => 651,
-            Self::Closed { .. } => 652,
-        }
-    }
+    /// The loader has no room for a table.
+    650 Full { table: TableId = "Which table was being written.", capacity: u64 = "Bytes of the buffer." }
+        => "BootInfo: the {table} does not fit the {capacity:#x} bytes that are left for all";
+        help "pack fewer modules or shorter names; otherwise report it";
+    /// A table would exceed its limit, which `docs/contract.md` states.
+    651 Limit { table: TableId = "Which table." }
+        => "BootInfo: the {table} would exceed {:#x}", table.limit();
+        help "pack fewer modules, or a shorter command line";
+    /// The loader wrote a table in two parts.
+    652 Closed { table: TableId = "Which table." }
+        => "BootInfo: the {table} is already closed";
+        help "report it: it is a fault of the loader";
 }
-
-impl fmt::Display for WriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Full { table, capacity } => {
-                write!(f, "BootInfo: the {table} does not fit the {capacity:#x} bytes that are left for all")
-            }
-            Self::Limit { table } => write!(f, "BootInfo: the {table} would exceed {:#x}", table.limit()),
-            Self::Closed { table } => write!(f, "BootInfo: the {table} is already closed"),
-        }
-    }
-}
-
-impl core::error::Error for WriteError {}
 
 /// The bytes that a blob takes, counted before there is one: tables by their records, strings by their lengths.
 ///

@@ -14,12 +14,11 @@
 #[cfg(test)]
 mod tests;
 
-use core::fmt;
-
 use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::crc32c::Crc32c;
+use crate::errors;
 use crate::wire::load;
 
 /// Bytes of the header page, and the loader's offset in the image.
@@ -254,129 +253,53 @@ pub fn seal(page: &mut [u8], crc32c: Crc32c) -> Option<()> {
     Some(())
 }
 
-/// What is wrong with a header page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeaderError {
-    /// Fewer bytes than a header page.
-    Short {
-        /// How many there are.
-        length: u64,
-    },
-    /// Not one of our images.
-    Magic {
-        /// The eight bytes that were found, little-endian.
-        found: u64,
-    },
-    /// An image of another version.
-    Version {
-        /// Its version.
-        found: u32,
-    },
-    /// A header of another size than this version's.
-    Size {
-        /// Its bytes.
-        found: u32,
-    },
-    /// The header was damaged.
-    Checksum {
-        /// As written.
-        stored: u32,
-        /// As the bytes have it.
-        computed: u32,
-    },
-    /// The Linux part is not the one that starts our loader.
-    LinuxHeader {
-        /// Its first two instructions.
-        code: u64,
-        /// Its magic number.
-        magic: u32,
-    },
-    /// An image size above 64 GiB, or two that differ.
-    ImageSize {
-        /// In the Linux header.
-        linux: u64,
-        /// In ours.
-        ours: u64,
-    },
-    /// A loader that is empty or larger than the image.
-    LoaderLength {
-        /// Its bytes.
-        length: u64,
-        /// The image's.
-        image: u64,
-    },
-    /// A payload table that is unaligned, inside the loader or outside the image.
-    TableOffset {
-        /// Where it is said to be.
-        offset: u64,
-        /// Bytes of the image.
-        image: u64,
-    },
-    /// Boot flags that this version does not know.
-    BootFlags {
-        /// All flags.
-        found: u32,
-    },
-    /// A log level that this version does not know.
-    LogLevel {
-        /// Its number.
-        found: u32,
-    },
-}
+errors! {
+    /// What is wrong with a header page.
+    pub enum HeaderError,
+        found by "the loader when it reads its own image, and by `handoff check`, `plan` and `build`";
 
-impl HeaderError {
-    /// The stable number of the error: printed as `E` and four decimal digits.
-    pub const fn code(&self) -> u16 {
-        match self {
-            Self::Short { .. } => 101,
-            Self::Magic { .. } => 102,
-            Self::Version { .. } => 103,
-            Self::Size { .. } => 104,
-            Self::Checksum { .. } => 105,
-            Self::LinuxHeader { .. } => 106,
-            Self::ImageSize { .. } => 107,
-            Self::LoaderLength { .. } => 108,
-            Self::TableOffset { .. } => 109,
-            Self::BootFlags { .. } => 110,
-            Self::LogLevel { .. } => 111,
-        }
-    }
+    /// The image is shorter than its header page.
+    101 Short { length: u64 = "How many there are." }
+        => "the image holds {length:#x} bytes, the header page alone {HEADER_PAGE:#x}";
+        help "give a whole image file: this one is cut off, or is not one";
+    /// There is no Handoff header: another file, or its start was overwritten.
+    102 Magic { found: u64 = "The eight bytes that were found, little-endian." }
+        => "no Handoff image: its magic is {found:#018x}";
+        help "give an image that `handoff build` wrote; a kernel's ELF file is given with --kernel";
+    /// The image is of another version.
+    103 Version { found: u32 = "Its version." }
+        => "the image has version {found:#x}, this reader {IMAGE_VERSION:#x}";
+        help "build the image with the tool of the loader's version";
+    /// The header has another size than this version's.
+    104 Size { found: u32 = "Its bytes." }
+        => "the image's header has {found:#x} bytes, not {:#x}", size_of::<Record>();
+        help "build the image with the tool of this version";
+    /// The header's checksum is wrong: it was damaged or changed by hand.
+    105 Checksum { stored: u32 = "As written.", computed: u32 = "As the bytes have it." }
+        => "the image's header is damaged: checksum {computed:#010x}, stored {stored:#010x}";
+        help "build the image again";
+    /// The Linux part of the header does not start the loader.
+    106 LinuxHeader { code: u64 = "Its first two instructions.", magic: u32 = "Its magic number." }
+        => "the image's Linux header does not start the loader: code {code:#018x}, magic {magic:#010x}";
+        help "build the image again; do not edit its first 64 bytes";
+    /// The image's size is above 64 GiB, or said differently in two places.
+    107 ImageSize { linux: u64 = "In the Linux header.", ours: u64 = "In ours." }
+        => "the image's size is {ours:#x}, in the Linux header {linux:#x}, at most {MAX_IMAGE_SIZE:#x}";
+        help "build the image again";
+    /// The loader is empty or larger than the image.
+    108 LoaderLength { length: u64 = "Its bytes.", image: u64 = "The image's." }
+        => "the loader of {length:#x} bytes does not fit the image of {image:#x}";
+        help "build the image again";
+    /// The payload table's place is unaligned, in the loader or outside the image.
+    109 TableOffset { offset: u64 = "Where it is said to be.", image: u64 = "Bytes of the image." }
+        => "the payload table cannot lie at {offset:#x} of the image of {image:#x} bytes";
+        help "build the image again";
+    /// A boot flag is not known.
+    110 BootFlags { found: u32 = "All flags." }
+        => "the image's boot flags {found:#x} are not all known";
+        help "build the image with the tool of this version";
+    /// The log level is not known.
+    111 LogLevel { found: u32 = "Its number." }
+        => "the image's log level {found:#x} is not known";
+        help "build the image with the tool of this version";
 }
-
-impl fmt::Display for HeaderError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Short { length } => {
-                write!(f, "the image holds {length:#x} bytes, the header page alone {HEADER_PAGE:#x}")
-            }
-            Self::Magic { found } => write!(f, "no Handoff image: its magic is {found:#018x}"),
-            Self::Version { found } => {
-                write!(f, "the image has version {found:#x}, this reader {IMAGE_VERSION:#x}")
-            }
-            Self::Size { found } => {
-                write!(f, "the image's header has {found:#x} bytes, not {:#x}", size_of::<Record>())
-            }
-            Self::Checksum { stored, computed } => {
-                write!(f, "the image's header is damaged: checksum {computed:#010x}, stored {stored:#010x}")
-            }
-            Self::LinuxHeader { code, magic } => write!(
-                f,
-                "the image's Linux header does not start the loader: code {code:#018x}, magic {magic:#010x}"
-            ),
-            Self::ImageSize { linux, ours } => write!(
-                f,
-                "the image's size is {ours:#x}, in the Linux header {linux:#x}, at most {MAX_IMAGE_SIZE:#x}"
-            ),
-            Self::LoaderLength { length, image } => {
-                write!(f, "the loader of {length:#x} bytes does not fit the image of {image:#x}")
-            }
-            Self::TableOffset { offset, image } => {
-                write!(f, "the payload table cannot lie at {offset:#x} of the image of {image:#x} bytes")
-            }
-            Self::BootFlags { found } => write!(f, "the image's boot flags {found:#x} are not all known"),
-            Self::LogLevel { found } => write!(f, "the image's log level {found:#x} is not known"),
-        }
-    }
-}
-
-impl core::error::Error for HeaderError {}

@@ -18,50 +18,15 @@ pub mod payload;
 pub use header::{BootFlags, Header, HeaderError, LogLevel};
 pub use payload::{EndMarker, Entry, EntryFlags, Kind, PayloadError, PayloadTable};
 
-use core::fmt;
-
 use crate::crc32c::Crc32c;
+use crate::errors;
 
-/// What is wrong with a combined image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ImageError {
-    /// The header page cannot be used.
-    Header(HeaderError),
-    /// The payload table, the end marker or an entry cannot be used.
-    Payload(PayloadError),
-}
+errors! {
+    /// What is wrong with a combined image.
+    pub enum ImageError, found by "whoever reads a combined image";
 
-impl ImageError {
-    /// The stable number of the error: printed as `E` and four decimal digits.
-    pub const fn code(&self) -> u16 {
-        match self {
-            Self::Header(error) => error.code(),
-            Self::Payload(error) => error.code(),
-        }
-    }
-}
-
-impl fmt::Display for ImageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Header(error) => error.fmt(f),
-            Self::Payload(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for ImageError {}
-
-impl From<HeaderError> for ImageError {
-    fn from(error: HeaderError) -> Self {
-        Self::Header(error)
-    }
-}
-
-impl From<PayloadError> for ImageError {
-    fn from(error: PayloadError) -> Self {
-        Self::Payload(error)
-    }
+    use Header(HeaderError): "The header page cannot be used.";
+    use Payload(PayloadError): "The payload table, the end marker or an entry cannot be used.";
 }
 
 /// Opens a whole image: header page, payload table and end marker are valid if this succeeds.

@@ -4,6 +4,7 @@ mod second_walker;
 mod world;
 
 use shared_abi::addr::{PageSize, PhysAddr, VirtAddr};
+use shared_abi::error::Explained;
 use shared_abi::page_table::{Table, TableStore};
 use shared_abi::rights::Rights;
 use shared_abi::vmsa::{Attributes, MemoryType};
@@ -15,8 +16,8 @@ use world::*;
 fn rules(world: &World) -> Vec<&'static str> {
     let mut found: Vec<&'static str> = vec![];
     world.audit(|finding| {
-        if found.last() != Some(&finding.rule()) {
-            found.push(finding.rule());
+        if found.last() != Some(&finding.name()) {
+            found.push(finding.name());
         }
     });
     found
@@ -410,8 +411,8 @@ fn every_rule_has_a_code_of_its_own() {
     let span = Span { virt: VirtAddr::HIGH_HALF, phys: 0, length: 0x1000, attributes: Descriptor::INVALID };
     let first = Finding::WritableAndExecutable { span };
     let last = Finding::Expectation { virt: VirtRange::EMPTY };
-    assert_eq!((first.code(), first.rule()), (740, "write-xor-execute"));
-    assert_eq!((last.code(), Finding::RULES), (767, 28));
+    assert_eq!((first.code(), first.name()), (740, "write-xor-execute"));
+    assert_eq!((last.code(), Finding::CATALOG.len()), (767, 28));
 }
 
 fn tables() -> Vec<Table> {
