@@ -23,7 +23,6 @@
         unused_unsafe,
         unused_variables,
         unreachable_code,
-        clippy::never_loop,
         reason = "a host has none of the instructions"
     )
 )]
