@@ -47,6 +47,7 @@ if [ "$target" = device_tree ] && [ ! -e "$corpus/.seeded" ]; then
     touch "$corpus/.seeded"
 fi
 cd "$package"
+[ ! -e "fuzz/$target.dict" ] || set -- "-dict=fuzz/$target.dict" "$@"
 # Safe Rust throughout: the address sanitizer would only halve the speed.
 exec cargo +nightly fuzz run --sanitizer none --target-dir "$root/target/fuzz/build" "$target" "$corpus" -- \
     -artifact_prefix="$corpus-" -max_total_time="$seconds" -print_final_stats=1 "$@"

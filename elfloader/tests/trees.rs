@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use damaged_tree::{Damage, damaged};
 use elfloader::device_tree::{Survey, describe};
 use elfloader::memory_map::MemoryMap;
-use elfloader::platform::Machine;
+use elfloader::platform::{EnableMethod, Machine};
 use proptest::prelude::*;
+use shared_abi::addr::{PAGE, PhysRange, align_down, align_up};
+use shared_abi::memory::RegionKind;
 use tree_oracle::Facts;
 use zerocopy::IntoBytes;
 
@@ -18,6 +20,25 @@ fn trees() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/trees");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "dtb"));
+    files.sort();
+    files
+}
+
+/// The boards' trees that `scripts/setup.sh machines` fetches; none where it did not.
+fn trees_of_boards() -> Vec<PathBuf> {
+    fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+        for path in fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+            match path.is_dir() {
+                true => collect(&path, files),
+                false if path.extension().is_some_and(|extension| extension == "dtb") => files.push(path),
+                false => {}
+            }
+        }
+    }
+    let mut files = Vec::new();
+    if let Some(folder) = std::env::var_os("HANDOFF_TREES") {
+        collect(Path::new(&folder), &mut files);
+    }
     files.sort();
     files
 }
@@ -40,6 +61,107 @@ fn the_oracle_agrees_on_every_real_tree() {
         let expected = tree_oracle::facts_of_real(&tree);
         let found = with_machine(&tree, |_, machine| Facts::of(machine));
         assert_eq!(Some(found), expected, "{}", path.display());
+    }
+}
+
+/// RAM for a board that leaves it to firmware to state: as much as there can be, so that whatever it reserves is in it.
+const LEFT_TO_FIRMWARE: (u64, u64) = (0, 1 << 40);
+
+/// Each is read as the second reader reads it, and its map is page for page what its statements say.
+#[test]
+fn every_board_is_described_and_mapped_right() {
+    let files = trees_of_boards();
+    if files.is_empty() {
+        return println!(
+            "skipped: HANDOFF_TREES has no device trees, scripts/setup.sh machines fetches them"
+        );
+    }
+    let mut stated = 0;
+    for path in &files {
+        let tree = fs::read(path).unwrap();
+        let expected = tree_oracle::facts_of_real(&tree).unwrap_or_else(|| panic!("{}", path.display()));
+        with_machine(&tree, |_, machine| {
+            assert_eq!(Facts::of(machine), expected, "{}", path.display());
+            let mut machine = machine.clone();
+            match machine.memory.is_empty() {
+                true => machine
+                    .add_memory(PhysRange::from_bounds(LEFT_TO_FIRMWARE.0, LEFT_TO_FIRMWARE.1).unwrap(), 0)
+                    .unwrap(),
+                false => stated += 1,
+            }
+            check_map(&machine, &expected, path);
+        });
+    }
+    println!("{} trees, of which {stated} state RAM of their own", files.len());
+}
+
+/// Ranges joined where they overlap or touch.
+fn union(ranges: impl IntoIterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
+    let mut sorted: Vec<_> = ranges.into_iter().filter(|(start, end)| start < end).collect();
+    sorted.sort_unstable();
+    let mut joined: Vec<(u64, u64)> = Vec::new();
+    for (start, end) in sorted {
+        match joined.last_mut() {
+            Some(last) if start <= last.1 => last.1 = last.1.max(end),
+            _ => joined.push((start, end)),
+        }
+    }
+    joined
+}
+
+/// What is in `from` and not in `without`: both are unions.
+fn difference(from: &[(u64, u64)], without: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    let mut left = Vec::new();
+    for &(mut start, end) in from {
+        for &(hole, hole_end) in without {
+            if hole_end <= start || end <= hole {
+                continue;
+            }
+            left.push((start, hole));
+            start = hole_end;
+        }
+        left.push((start, end));
+    }
+    union(left)
+}
+
+/// Holds the map to what the second reader found: whole pages of RAM, without the pages of what is reserved.
+fn check_map(machine: &Machine<'_>, facts: &Facts, path: &Path) {
+    let stated = machine.memory.iter().map(|memory| (memory.range.start().get(), memory.range.end()));
+    let ram = union(
+        union(stated).iter().map(|(start, end)| (align_up(*start, PAGE).unwrap(), align_down(*end, PAGE))),
+    );
+    let release = machine.cpus.iter().filter_map(|cpu| match cpu.enable_method() {
+        EnableMethod::SpinTable(word) => Some((word.get(), 8)),
+        _ => None,
+    });
+    let reserved = facts.reservations.iter().map(|reserved| (reserved.0, reserved.1)).chain(release);
+    let pages =
+        |(start, length): (u64, u64)| (align_down(start, PAGE), align_up(start + length, PAGE).unwrap());
+    let reserved = union(reserved.filter(|(_, length)| *length > 0).map(pages));
+
+    let mut map = MemoryMap::new();
+    map.lay_out(machine, 1 << 48).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let of = |map: &MemoryMap<'_>, wanted: fn(RegionKind) -> bool| {
+        let regions = map.regions().iter().filter(|region| wanted(region.kind));
+        union(regions.map(|region| (region.range.start().get(), region.range.end())))
+    };
+    let usable: fn(RegionKind) -> bool = |kind| kind == RegionKind::USABLE;
+    assert_eq!(of(&map, |_| true), ram, "{}", path.display());
+    assert_eq!(of(&map, usable), difference(&ram, &reserved), "{}", path.display());
+
+    // What has no place gets one of what was usable, where it may be.
+    let before = of(&map, usable);
+    map.place_dynamic(machine).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let taken = difference(&before, &of(&map, usable));
+    let placed = machine.dynamic_reservations.iter().filter(|wanted| !map.unplaced().contains(&wanted.name));
+    let bytes: u64 = placed.map(|wanted| align_up(wanted.length, PAGE).unwrap()).sum();
+    assert_eq!(taken.iter().map(|(start, end)| end - start).sum::<u64>(), bytes, "{}", path.display());
+    let within: Vec<_> =
+        machine.dynamic_reservations.iter().flat_map(|wanted| wanted.within.clone()).collect();
+    if machine.dynamic_reservations.iter().all(|wanted| !wanted.within.is_empty()) {
+        let within = union(within.iter().map(|range| (range.start().get(), range.end())));
+        assert_eq!(difference(&taken, &within), [], "{}", path.display());
     }
 }
 
