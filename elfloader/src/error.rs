@@ -33,13 +33,13 @@ pub const ERRORS: &[&[ErrorDoc]] = &[
 
 errors! {
     /// Any of them.
-    pub enum BootError, found by "the loader";
+    pub enum BootError<'t>, found by "the loader";
 
     use Header(HeaderError): "See [`HeaderError`].";
     use Payload(PayloadError): "See [`PayloadError`].";
-    use Tree(TreeError<'static>): "See [`TreeError`].";
+    use Tree(TreeError<'t>): "See [`TreeError`].";
     use CommandLine(CommandLineError): "See [`CommandLineError`].";
-    use Map(MapError<'static>): "See [`MapError`].";
+    use Map(MapError<'t>): "See [`MapError`].";
     use Elf(KernelElfError): "See [`KernelElfError`].";
     use Plan(PlanError): "See [`PlanError`].";
     use Table(TableError): "See [`TableError`].";

@@ -72,6 +72,8 @@ pub struct Facts<'a> {
     pub processor: Processor,
     /// The image, where it lies.
     pub image: &'a Image<'a>,
+    /// What the image calls the kernel.
+    pub kernel_name: &'a str,
     /// The device tree, trimmed.
     pub tree: Tree,
     /// The machine as described.
@@ -202,12 +204,11 @@ fn kernel(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteEr
     let note = plan.elf().note();
     let pages = plan.pages();
     let flag = |set: bool, flag: KernelFlags| if set { flag } else { KernelFlags::default() };
-    let entry = facts.image.payload.kernel();
-    let name = out.string(entry.as_ref().map_or("", |entry| entry.name()))?;
+    let name = out.string(facts.kernel_name)?;
     out.push(&Kernel {
         virt_link_base: placement.image.start().get().wrapping_sub(placement.slide),
         slide: placement.slide,
-        virt_entry: plan.entry().map_or(0, |entry| entry.get()),
+        virt_entry: plan.entry().get(),
         virt_start: placement.image.start().get(),
         length: placement.image.len(),
         phys_elf: plan.site().kernel.get(),

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod boot;
 pub mod closed_features;
 pub mod command_line;
 pub mod device_tree;

@@ -1,14 +1,13 @@
 //! The loader: from wherever firmware put it to the kernel's first instruction.
 //!
-//! [`boot`] is the whole story, one step per line. What a step decides is decided in the library, which runs on
-//! the host as well; what it does to the machine is in `machine/`.
+//! The story, one step a line, is the library's `boot`, which runs on the host as well. This is the machine that it
+//! runs on: [`start`] is the way in and out, `machine/` what is done to it.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
-mod boot;
-#[cfg(target_os = "none")]
-#[cfg(target_os = "none")]
 mod machine;
+#[cfg(target_os = "none")]
+mod start;
 
 #[cfg(not(target_os = "none"))]
 fn main() {

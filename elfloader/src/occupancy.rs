@@ -73,9 +73,10 @@ pub fn lay_out<'n>(
     Ok(Tree { range, ..*tree })
 }
 
-/// Where the plan's fixed points are, and how much room it has to make.
+/// Where the plan's fixed points are, the kernel's file among them, and how much room it has to make.
 pub fn site(
     image: &Image<'_>,
+    kernel: PhysRange,
     elf: &KernelElf<'_>,
     machine: &Machine<'_>,
     map: &MemoryMap<'_>,
@@ -87,7 +88,7 @@ pub fn site(
     let extents = elf.segments().len() * 5 + 2;
     let text = names + command_line.length();
     Site {
-        kernel: image.range_of_kind(Kind::KERNEL).unwrap_or_default().start(),
+        kernel: kernel.start(),
         resident: image.resident,
         stack_size: elf.note().stack_bytes(),
         boot_info_size: handoff::size_bound(regions, extents, machine.cpus.len(), text) as u64,

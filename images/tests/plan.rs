@@ -8,11 +8,12 @@ use images::inspect::view::{Blob, View};
 use images::inspect::{audit, html, text};
 use images::loader::Parts;
 use images::machine::{Machine, WayIn};
-use images::pack::{Contents, pack};
+use images::pack::{Contents, Payload, pack};
 use images::plan::firmware::{self, Load};
 use images::plan::{Given, foresee, ram_base};
 use images::style::Style;
 use shared_abi::contract::registers::PhysicalSize;
+use shared_abi::image::Kind;
 use support::{assert_golden, contents};
 
 const TREE: &[u8] = include_bytes!("../../elfloader/tests/trees/virt.dtb");
@@ -30,8 +31,16 @@ const PARTS: Parts = Parts {
 /// A plan of the sample image; `change` makes it another one.
 fn plan(change: impl FnOnce(&mut Contents, &mut Given<'_>)) -> Outcome<Snapshot> {
     let mut contents = Contents { loader: vec![0xD5; 0x8000], ..contents() };
+    let mut given = given()?;
+    change(&mut contents, &mut given);
+    let image = pack(&contents)?.bytes;
+    foresee(&Given { image: &image, ..given })
+}
+
+/// All but the image, as QEMU has it.
+fn given() -> Outcome<Given<'static>> {
     let load = Load { base: ram_base(TREE)?.unwrap(), memory: 128 << 20, image: 0x11020, initrd: 0 };
-    let mut given = Given {
+    Ok(Given {
         title: "sample on virt".into(),
         image: &[],
         loader: PARTS,
@@ -41,10 +50,12 @@ fn plan(change: impl FnOnce(&mut Contents, &mut Given<'_>)) -> Outcome<Snapshot>
         physical_size: PhysicalSize::from_id(2),
         slide: None,
         direct_map: None,
-    };
-    change(&mut contents, &mut given);
-    let image = pack(&contents)?.bytes;
-    foresee(&Given { image: &image, ..given })
+    })
+}
+
+/// Puts the tree, and what says where it is, elsewhere.
+fn move_tree(given: &mut Given<'_>, to: u64) {
+    (given.places.tree, given.places.argument) = (to, to);
 }
 
 fn refused(change: impl FnOnce(&mut Contents, &mut Given<'_>)) -> Failure {
@@ -93,11 +104,45 @@ fn each_refusal_has_the_code_that_the_boot_would_print() {
     assert_eq!(code(refused(|_, given| given.slide = Some(0x20_0000))) / 100, 2);
     assert_eq!(code(refused(|_, given| given.direct_map = Some(0xFFFF_8000_0000_1000))) / 100, 2);
     // The image and the tree share bytes; the image lies in no RAM.
-    let overlap = refused(|_, given| given.places.tree = given.places.image + 0x1000);
+    let overlap = refused(|_, given| move_tree(given, given.places.image + 0x1000));
     assert_eq!(code(overlap) / 100, 5);
     assert_eq!(code(refused(|_, given| given.places.image = 0x2000_0000)) / 100, 5);
     // The tree is cut short.
     assert_eq!(code(refused(|_, given| given.tree = Some(&TREE[..64]))) / 100, 4);
     // No address at all is nothing that a boot could meet.
     assert_eq!(refused(|_, given| given.places.image = 1 << 60).code(), None);
+}
+
+#[test]
+fn a_tree_that_is_not_used_is_not_compared_with_its_digest() {
+    let image = {
+        let tree = Payload { kind: Kind::DEVICE_TREE, name: String::new(), bytes: TREE.to_vec() };
+        let mut contents = Contents { loader: vec![0xD5; 0x8000], ..contents() };
+        contents.more.push(tree);
+        let mut image = pack(&contents).unwrap().bytes;
+        let at = image.windows(TREE.len()).position(|window| window == TREE).unwrap();
+        image[at + TREE.len() - 1] ^= 1;
+        image
+    };
+    let given = given().unwrap();
+    let with = |tree| foresee(&Given { image: &image, tree, ..given.clone() });
+    assert!(with(Some(TREE)).is_ok());
+    assert_eq!(with(None).unwrap_err().code(), Some(140));
+}
+
+#[test]
+fn the_early_console_is_looked_at_before_the_tree() {
+    let both = refused(|contents, given| {
+        contents.more[0].bytes = b"earlycon=sbi".to_vec();
+        given.tree = Some(&TREE[..64]);
+    });
+    assert_eq!(both.code(), Some(431));
+}
+
+#[test]
+fn a_tree_is_looked_for_where_the_boot_looks() {
+    // Nowhere, at an address that no tree can have, and where the processor cannot read.
+    assert_eq!(refused(|_, given| given.tree = None).code(), Some(802));
+    assert_eq!(refused(|_, given| move_tree(given, given.places.tree + 4)).code(), Some(802));
+    assert_eq!(refused(|_, given| move_tree(given, 1 << 41)).code(), Some(802));
 }

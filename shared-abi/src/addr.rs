@@ -231,6 +231,16 @@ macro_rules! range {
                 self.end
             }
 
+            /// The address `offset` bytes after the first.
+            ///
+            /// # Panics
+            /// If that is not in the range: a fault of the caller's, who would otherwise touch what is not its own.
+            #[track_caller]
+            pub const fn at(self, offset: u64) -> $address {
+                assert!(offset < self.len(), "the offset leaves the range");
+                $address(self.start + offset)
+            }
+
             /// Length in bytes.
             pub const fn len(self) -> u64 {
                 self.end - self.start
@@ -384,6 +394,18 @@ mod tests {
         assert_eq!(range.aligned_inward(PageSize::Size4K), None);
         assert_eq!(range.aligned_outward(PageSize::Size4K), PhysRange::from_bounds(0x1000, 0x2000).unwrap());
         assert_eq!(range.frames(), (Frame::new(1).unwrap(), 1));
+    }
+
+    #[test]
+    fn an_offset_is_an_address_of_the_range() {
+        let range = PhysRange::from_bounds(PhysAddr::LIMIT - 2, PhysAddr::LIMIT).unwrap();
+        assert_eq!((range.at(0), range.at(1).get()), (range.start(), PhysAddr::LIMIT - 1));
+    }
+
+    #[test]
+    #[should_panic(expected = "leaves the range")]
+    fn an_offset_past_the_range_is_a_fault() {
+        PhysRange::from_bounds(0x1000, 0x2000).unwrap().at(0x1000);
     }
 
     #[test]

@@ -130,6 +130,16 @@ macro_rules! errors {
     // What is given, or something else.
     (@or [] $otherwise:expr) => { $otherwise };
     (@or [$given:literal] $otherwise:expr) => { $given };
+    (@from $generics:tt $name:ident: $($inherited:ident($inner:ty))*) => {
+        $($crate::errors!(@from_one $generics $name: $inherited($inner));)*
+    };
+    (@from_one ($($generics:tt)*) $name:ident: $inherited:ident($inner:ty)) => {
+        impl $($generics)* From<$inner> for $name $($generics)* {
+            fn from(error: $inner) -> Self {
+                Self::$inherited(error)
+            }
+        }
+    };
     (@write $f:ident [] $($otherwise:tt)+) => { write!($f, $($otherwise)+) };
     (@write $f:ident [$($given:tt)+] $($otherwise:tt)+) => { write!($f, $($given)+) };
 
@@ -174,11 +184,7 @@ macro_rules! errors {
 
         impl $(<$lifetime>)? core::error::Error for $name $(<$lifetime>)? {}
 
-        $(impl From<$inner> for $name {
-            fn from(error: $inner) -> Self {
-                Self::$inherited(error)
-            }
-        })*
+        $crate::errors!(@from ($(<$lifetime>)?) $name: $($inherited($inner))*);
 
         impl $(<$lifetime>)? $crate::error::Explained for $name $(<$lifetime>)? {
             const CATALOG: &'static [$crate::error::ErrorDoc] = &[$($crate::error::ErrorDoc {

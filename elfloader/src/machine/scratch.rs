@@ -4,29 +4,20 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use elfloader::memory_map::MemoryMap;
-use elfloader::platform::Machine;
+use elfloader::boot::Scratch;
 
-/// What the first half fills.
-pub struct Scratch {
-    /// The machine.
-    pub machine: Machine<'static>,
-    /// Its memory.
-    pub map: MemoryMap<'static>,
-}
-
-struct Single(UnsafeCell<Scratch>);
+struct Single(UnsafeCell<Scratch<'static>>);
 
 // SAFETY: `take` gives it out once, to the one CPU that runs.
 unsafe impl Sync for Single {}
 
 #[unsafe(link_section = ".early.scratch")]
-static SCRATCH: Single = Single(UnsafeCell::new(Scratch { machine: Machine::new(), map: MemoryMap::new() }));
+static SCRATCH: Single = Single(UnsafeCell::new(Scratch::new()));
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The scratch memory, for the one who asks first.
-pub fn take() -> Option<&'static mut Scratch> {
+pub fn take() -> Option<&'static mut Scratch<'static>> {
     if TAKEN.load(Ordering::Relaxed) {
         return None;
     }

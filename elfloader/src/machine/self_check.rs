@@ -25,11 +25,10 @@ pub fn check(placed: &PlacedPlan<'_>, tree: PageTable, store: &impl TableStore) 
         let good = rights.is_ok_and(|rights| (rights == Rights::ReadExecute) == wanted);
         if good { Ok(()) } else { Err(CheckError::Executes { what, virt }) }
     };
-    if let Some(entry) = plan.entry() {
-        leads("the entry", entry, Access::Read, placed.translate(entry))?;
-        leads("writing to the entry", entry, Access::Write, None)?;
-        executes("the entry", entry, true)?;
-    }
+    let entry = plan.entry();
+    leads("the entry", entry, Access::Read, placed.translate(entry))?;
+    leads("writing to the entry", entry, Access::Write, None)?;
+    executes("the entry", entry, true)?;
     let stack = plan.stack();
     let bottom = stack.start();
     leads("the boot stack", bottom, Access::Write, placed.translate(bottom))?;

@@ -6,6 +6,7 @@
 
 use core::cell::UnsafeCell;
 
+use elfloader::boot::KernelTables;
 use handoff_bare::tlb;
 use handoff_bare::translate::{Access, translate};
 use shared_abi::addr::{Frame, PAGE, PageSize, PhysAddr, PhysRange, VirtAddr, VirtRange};
@@ -67,9 +68,10 @@ impl Tables {
     pub const fn root(&self) -> Frame {
         self.first
     }
+}
 
-    /// Tables taken from the pool.
-    pub const fn used(&self) -> usize {
+impl KernelTables for Tables {
+    fn used(&self) -> usize {
         self.pool.used()
     }
 }

@@ -26,7 +26,7 @@ impl fmt::Display for LoadPlan<'_> {
         let (placement, arena, pages) = (&self.placement, &self.arena, self.pages());
         writeln!(f, "image       {}", placement.image)?;
         writeln!(f, "slide       {:#018x}", placement.slide)?;
-        writeln!(f, "entry       {:#018x}", self.elf.entry().wrapping_add(placement.slide))?;
+        writeln!(f, "entry       {}", placement.entry)?;
         for extent in self.extents() {
             writeln!(f, "extent      {extent}")?;
         }

@@ -174,9 +174,9 @@ impl<'a> LoadPlan<'a> {
         self.extents
     }
 
-    /// The entry point as the kernel is entered. `None` never: the entry lies in the image.
-    pub const fn entry(&self) -> Option<VirtAddr> {
-        VirtAddr::new(self.elf.entry().wrapping_add(self.placement.slide))
+    /// The entry point as the kernel is entered.
+    pub const fn entry(&self) -> VirtAddr {
+        self.placement.entry
     }
 
     /// The boot stack.

@@ -3,7 +3,7 @@
 //! Deterministic: randomness is an argument. A kernel that is slid goes to one of all places in the slide
 //! window at the step that its alignment allows (2 MiB for most: 25 bits and more), each equally likely.
 
-use shared_abi::addr::{PAGE_SHIFT, PageSize, VirtRange, align_down, align_up};
+use shared_abi::addr::{PAGE_SHIFT, PageSize, VirtAddr, VirtRange, align_down, align_up};
 use shared_abi::contract::{DIRECT_MAP_WINDOW, HEAP_START, KERNEL_WINDOW, SLIDE_WINDOW};
 use shared_abi::note::Note;
 
@@ -61,6 +61,8 @@ pub struct Placement {
     pub slide: u64,
     /// The image's pages, from the first segment to the end of the last.
     pub image: VirtRange,
+    /// The entry point, in it.
+    pub entry: VirtAddr,
     /// The heap window: free addresses of the kernel window, empty if the image fills it.
     pub heap: VirtRange,
     /// Virtual address of physical address 0 in the direct map, a multiple of 1 GiB.
@@ -80,9 +82,10 @@ impl Placement {
     ) -> Result<Self, PlanError> {
         let slide = choose_slide(elf, policy.slide, entropy[0])?;
         let image = slid_image(elf, slide)?;
+        let entry = image.at(elf.entry() - (elf.image_pages().0 << PAGE_SHIFT));
         let heap = heap_window(image);
         let direct_map_offset = choose_direct_map(policy.direct_map, entropy[1], ram_end)?;
-        Ok(Self { slide, image, heap, direct_map_offset })
+        Ok(Self { slide, image, entry, heap, direct_map_offset })
     }
 }
 

@@ -1,38 +1,35 @@
-//! The boot, decided without booting: the loader's own steps on the host, up to what the kernel would find.
+//! The boot, decided without booting: the loader's own story on the host, up to what the kernel would find.
 //!
 //! ```text
 //! image ─┐
-//! tree  ─┼─► describe ─► lay out ─► plan ─► tables ─► BootInfo ──► Snapshot, as inspect reads one
-//! places ┘                  the elfloader library's, in the loader's order
+//! tree  ─┼─► Host ─► the loader's story ──► Snapshot, as inspect reads one
+//! places ┘           elfloader::boot
 //! ```
 //!
 //! The result is a [`Snapshot`] that no machine was stopped for: tables, `BootInfo` and registers as they would be at
 //! the kernel's first instruction, so whatever shows or audits a stopped machine shows and audits a plan. What only
 //! a running machine knows is missing: the timeline, the log, the timer's frequency, the kernel's random bytes.
 
+mod environment;
 pub mod firmware;
 mod tables;
 
-use elfloader::closed_features::IdRegisters;
-use elfloader::device_tree::{self, Survey};
-use elfloader::entropy::{Entropy, Offered};
-use elfloader::handoff::{self, Entered, Facts, Processor};
-use elfloader::image::Image;
-use elfloader::kernel_elf::KernelElf;
-use elfloader::memory_map::MemoryMap;
-use elfloader::occupancy::{self, Tree};
-use elfloader::plan::{DirectMap, LoadPlan, PlacedPlan, Placement, Policy, Room, Slide};
+use std::collections::BTreeMap;
+
+use elfloader::boot::{self, LoaderParts, Ready, Scratch};
+use elfloader::device_tree;
+use elfloader::handoff::Entered;
+use elfloader::layout;
 use elfloader::platform::Machine;
 use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
-use shared_abi::boot_info::{PlatformFlags, TreeSource};
-use shared_abi::contract::registers::{DAIF, EntryRegisters, PhysicalSize};
-use shared_abi::crc32c::crc32c;
-use shared_abi::image::Header;
-use shared_abi::image::payload::{Kind, PayloadTable};
+use shared_abi::contract::registers::{DAIF, PhysicalSize};
+use zerocopy::IntoBytes;
 
 use crate::failure::{Failure, Outcome};
 use crate::inspect::snapshot::{Origin, Snapshot};
 use crate::loader::Parts;
+use environment::Host;
+use firmware::Places;
 
 /// EL1h, the stack pointer of its own (Arm ARM C5.2.19).
 const EL1H: u64 = 0b0101;
@@ -62,132 +59,74 @@ pub struct Given<'a> {
 
 /// The first address of RAM that a tree states; `None` if it states none.
 pub fn ram_base(tree: &[u8]) -> Outcome<Option<u64>> {
-    let (mut aligned, mut machine) = (Vec::new(), Box::new(Machine::new()));
-    describe(tree, &mut aligned, &mut machine)?;
+    let (words, mut machine) = (aligned(tree), Box::new(Machine::new()));
+    device_tree::describe(&words.as_bytes()[..tree.len()], &mut machine)?;
     Ok(machine.memory.iter().map(|memory| memory.range.start().get()).min())
 }
 
-/// Describes the machine of a tree, which the loader finds at a multiple of 8: it is copied to `aligned`.
-fn describe<'t>(tree: &[u8], aligned: &'t mut Vec<u64>, machine: &mut Machine<'t>) -> Outcome<Survey> {
-    aligned.resize(tree.len().div_ceil(8), 0);
-    let bytes = zerocopy::IntoBytes::as_mut_bytes(&mut aligned[..]);
-    let (bytes, _) = bytes.split_at_mut(tree.len());
-    bytes.copy_from_slice(tree);
-    Ok(device_tree::describe(bytes, machine)?)
+/// The bytes at a multiple of 8, where firmware puts them.
+fn aligned(bytes: &[u8]) -> Vec<u64> {
+    let mut words = vec![0; bytes.len().div_ceil(8)];
+    words.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+    words
 }
 
 /// Decides everything. What the boot would refuse is a [`Failure`] with the code of the refusal.
 pub fn foresee(given: &Given<'_>) -> Outcome<Snapshot> {
-    let image = open(given)?;
-    let (mut aligned, mut machine) = (Vec::new(), Box::new(Machine::new()));
-    let (bytes, start, source) = match given.tree {
-        Some(tree) => (tree, given.places.tree, given.places.source),
-        None => {
-            let packed = image.bytes_of_kind(Kind::DEVICE_TREE);
-            let start = image.range_of_kind(Kind::DEVICE_TREE).unwrap_or_default().start().get();
-            (packed.ok_or_else(|| Failure::new("no device tree to plan with"))?, start, TreeSource::PACKED)
-        }
-    };
-    let survey = describe(bytes, &mut aligned, &mut machine)?;
-    machine.boot.initrd = given.initrd.or(machine.boot.initrd);
-    machine.console = machine.console.or(image.command_line("").early_console()?);
-    if given.places.flags().contains(PlatformFlags::NO_FIRMWARE) {
-        machine.psci = None;
-    }
-    let machine = &*machine;
-    let range = phys(start, survey.extent as u64, "the device tree")?;
-    let command_line = image.command_line(machine.boot.command_line);
-
-    let mut map = Box::new(MemoryMap::new());
-    let tree = Tree { range, source };
-    let tree = occupancy::lay_out(&mut map, machine, given.physical_size.limit(), &image, &tree)?;
-
-    for entry in image.payload.entries() {
-        image.payload.verify(&entry, crc32c)?;
-    }
-    let elf = KernelElf::parse(image.bytes_of_kind(Kind::KERNEL).unwrap_or_default())?;
-
-    let entropy = Entropy::gather(&Offered {
-        repeatable: image.bytes_of_kind(Kind::ENTROPY_SEED),
-        ..Offered::default()
-    });
-    let random = match image.payload.find(Kind::ENTROPY_SEED) {
-        Some(_) => entropy.layout,
-        // The lowest of all places that randomness would choose from.
-        None => [0; 2],
-    };
-    let mut policy = Policy::new(elf.note(), command_line.allows_randomness());
-    policy.slide = given.slide.map_or(policy.slide, Slide::Fixed);
-    policy.direct_map = given.direct_map.map_or(policy.direct_map, DirectMap::Fixed);
-    let ram_end = map.mapped_span().map_or(0, PhysRange::end);
-    let placement = Placement::choose(&elf, &policy, random, ram_end)?;
-    let site = occupancy::site(&image, &elf, machine, &map, command_line);
-    let mut room = Room::new();
-    let plan = LoadPlan::new(&elf, placement, site, map.regions(), &mut room)?;
-    let arena = occupancy::take_arena(&mut map, &plan)?;
-    let placed = plan.place(arena)?;
-    let mut relocations = 0;
-    placed.relocate(|_, _| relocations += 1);
-
-    occupancy::describe(&mut map, &image, &placed, given.places.level)?;
-    let built = tables::build(&image, &given.loader, &placed, map.regions())?;
-
-    let registers = EntryRegisters::ABI_1.with_physical_size(given.physical_size);
-    let roots = [built.tables.low_root.get(), image.tables.start().get(), given.loader.vectors];
-    let facts = Facts {
-        entered: Entered {
-            arguments: [given.places.argument, 0, 0, 0],
-            level: given.places.level,
-            flags: given.places.flags(),
-        },
-        processor: Processor {
-            affinity: machine.cpus.first().map_or(0, |cpu| cpu.affinity()),
-            model: 0,
-            physical_size: given.physical_size,
-            timer_frequency: 0,
-            id: IdRegisters::default(),
-        },
-        image: &image,
-        tree,
-        machine,
-        command_line,
-        entropy: &entropy,
-        placed: &placed,
-        relocations,
-        regions: map.regions(),
-        tables: built.tables,
-        registers: &handoff::registers_as_set(&registers, roots),
-    };
-    let mut boot_info = vec![0; placed.boot_info().len() as usize];
-    handoff::finish(handoff::begin(&facts, &mut boot_info)?, std::iter::empty(), &[], false, crc32c)?;
-
+    let mut boot_info = aligned(&vec![0; layout::BOOT_INFO.len() as usize]);
+    let planned = boot(given, boot_info.as_mut_bytes())?;
     let mut snapshot =
         Snapshot { title: given.title.clone(), origin: Origin::Planned, ..Snapshot::default() };
-    snapshot.registers = entry_registers(&placed, &registers, given.physical_size, roots);
-    snapshot.memory = built.memory;
-    let pages = boot_info
-        .chunks_exact(PAGE as usize)
-        .zip((placed.boot_info().start().get()..).step_by(PAGE as usize));
-    snapshot.memory.extend(pages.map(|(page, start)| (start, page.to_vec())));
+    snapshot.registers = entry_registers(&planned, given.physical_size);
+    snapshot.memory = planned.tables;
+    let pages = boot_info.as_bytes().chunks_exact(PAGE as usize);
+    let starts = (planned.boot_info.start().get()..planned.boot_info.end()).step_by(PAGE as usize);
+    snapshot.memory.extend(starts.zip(pages).map(|(start, page)| (start, page.to_vec())));
     snapshot.join_runs();
     Ok(snapshot)
 }
 
-/// The image at its place.
-fn open<'a>(given: &Given<'a>) -> Outcome<Image<'a>> {
-    let header = Header::decode(given.image, crc32c)?;
-    let payload = PayloadTable::open(given.image, &header, crc32c)?;
-    let base = given.places.image;
-    let range = phys(base, header.image_size, "the image")?;
-    let part = |(start, end): (u64, u64)| phys(base + start, end - start, "the loader");
-    Ok(Image {
-        range,
-        resident: part((given.loader.text.0, given.loader.data.1))?,
-        stub: part(given.loader.stub)?,
-        tables: part(given.loader.tables)?,
-        header,
-        payload,
-    })
+/// What a boot leaves for the kernel, beside the contents of `BootInfo`.
+struct Planned {
+    ready: Ready,
+    boot_info: PhysRange,
+    /// The tables' pages by physical address.
+    tables: BTreeMap<u64, Vec<u8>>,
+    /// TTBR0_EL1, TTBR1_EL1 and VBAR_EL1.
+    roots: [u64; 3],
+}
+
+/// Boots on the host, and leaves `BootInfo` in the room for it.
+fn boot(given: &Given<'_>, boot_info: &mut [u8]) -> Outcome<Planned> {
+    let (image, tree) = (aligned(given.image), aligned(given.tree.unwrap_or_default()));
+    let Places { image: start, tree: tree_start, argument, level, .. } = given.places;
+    let part = |(from, to): (u64, u64)| phys(start.saturating_add(from), to - from, "the loader");
+    let Parts { text, stub, data, tables, .. } = given.loader;
+    let mut host = Host {
+        given,
+        loader: LoaderParts {
+            all: part((0, tables.1))?,
+            resident: part((text.0, data.1))?,
+            stub: part(stub)?,
+            tables: part(tables)?,
+        },
+        memory: [
+            (
+                phys(tree_start, 0, "the device tree")?.start(),
+                &tree.as_bytes()[..given.tree.map_or(0, <[u8]>::len)],
+            ),
+            (phys(start, 0, "the image")?.start(), &image.as_bytes()[..given.image.len()]),
+        ],
+        boot_info,
+        made: Default::default(),
+        roots: [0; 3],
+        boot_cpu: 0,
+    };
+    let entered = Entered { arguments: [argument, 0, 0, 0], level, flags: given.places.flags() };
+    let mut scratch = Box::<Scratch<'_>>::default();
+    let ready = boot::boot(&mut host, entered, &mut scratch)?;
+    let (boot_info, tables) = host.made;
+    Ok(Planned { ready, boot_info, tables, roots: host.roots })
 }
 
 fn phys(start: u64, length: u64, what: &str) -> Outcome<PhysRange> {
@@ -196,24 +135,19 @@ fn phys(start: u64, length: u64, what: &str) -> Outcome<PhysRange> {
 }
 
 /// Registers by the names that a stopped machine's have.
-fn entry_registers(
-    placed: &PlacedPlan<'_>,
-    registers: &EntryRegisters,
-    size: PhysicalSize,
-    [ttbr0, ttbr1, vbar]: [u64; 3],
-) -> std::collections::BTreeMap<String, u64> {
-    let plan = placed.plan();
+fn entry_registers(planned: &Planned, size: PhysicalSize) -> BTreeMap<String, u64> {
+    let Planned { ready, roots: [ttbr0, ttbr1, vbar], .. } = planned;
     let named = [
-        ("x0", plan.boot_info().start().get()),
-        ("sp", plan.stack().end()),
-        ("pc", plan.entry().map_or(0, |entry| entry.get())),
+        ("x0", ready.boot_info.get()),
+        ("sp", ready.stack_top),
+        ("pc", ready.entry.get()),
         ("cpsr", DAIF | EL1H),
-        ("TTBR0_EL1", ttbr0),
-        ("TTBR1_EL1", ttbr1),
-        ("VBAR_EL1", vbar),
+        ("TTBR0_EL1", *ttbr0),
+        ("TTBR1_EL1", *ttbr1),
+        ("VBAR_EL1", *vbar),
         ("ID_AA64MMFR0_EL1", size.encoding().into()),
     ];
     let general = (1..=30).map(|number| (format!("x{number}"), 0));
-    let contract = registers.each().map(|(register, value)| (register.name.to_owned(), value));
+    let contract = ready.registers.each().map(|(register, value)| (register.name.to_owned(), value));
     named.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(general).chain(contract).collect()
 }

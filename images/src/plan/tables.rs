@@ -1,86 +1,100 @@
-//! The translation tables of a plan, built by the loader's editor in the host's memory.
+//! The translation tables of a plan in the host's memory.
 
 use std::collections::BTreeMap;
 
-use elfloader::handoff::Tables;
-use elfloader::image::Image;
-use elfloader::memory_map::Region;
-use elfloader::plan::PlacedPlan;
-use shared_abi::addr::{Frame, PAGE, PageSize, PhysAddr, VirtRange};
+use elfloader::boot::{KernelTables, Planned};
+use elfloader::plan::Purpose;
+use shared_abi::addr::{Frame, PAGE, PageSize, PhysRange, VirtRange};
 use shared_abi::contract::HANDOFF_WINDOW;
-use shared_abi::page_table::{ENTRIES, PageTable, Table, TableError, TablePool, TableStore};
+use shared_abi::page_table::{ENTRIES, PageTable, Table, TableError, TableStore};
 use shared_abi::rights::Rights;
 use shared_abi::vmsa::Attributes;
 
 use crate::loader::Parts;
 
-/// Tables that are complete.
-pub struct Built {
-    /// What `BootInfo` says of them.
-    pub tables: Tables,
-    /// Their pages by physical address.
-    pub memory: BTreeMap<u64, Vec<u8>>,
+/// The image's four tables, and the arena's.
+pub struct Tables {
+    own: Run,
+    pool: Run,
 }
 
-/// The image's four tables first, then the arena's.
-struct Store<'a> {
-    own: TablePool<'a>,
-    arena: TablePool<'a>,
+/// Tables in consecutive frames, handed out from the front.
+struct Run {
+    first: Frame,
+    tables: Vec<Table>,
+    used: usize,
 }
 
-impl TableStore for Store<'_> {
+impl Run {
+    fn new(range: PhysRange) -> Self {
+        let tables = (0..range.len() / PAGE).map(|_| Table::new()).collect();
+        Self { first: range.start().frame(), tables, used: 0 }
+    }
+
     fn table(&self, table: Frame) -> Option<&Table> {
-        self.own.table(table).or_else(|| self.arena.table(table))
+        self.tables.get(table.number().checked_sub(self.first.number())? as usize)
     }
 
     fn allocate(&mut self) -> Option<Frame> {
-        self.own.allocate().or_else(|| self.arena.allocate())
+        let frame = self.first.checked_add(self.used as u64).filter(|_| self.used < self.tables.len())?;
+        self.used += 1;
+        Some(frame)
+    }
+
+    /// The pages of those in use, by physical address.
+    fn pages(&self) -> impl Iterator<Item = (u64, Vec<u8>)> {
+        let starts = (self.first.start().get()..).step_by(PAGE as usize);
+        let bytes = |table: &Table| (0..ENTRIES).flat_map(|at| table.load(at).bits().to_le_bytes()).collect();
+        starts.zip(self.tables.iter().take(self.used).map(bytes))
+    }
+}
+
+impl TableStore for Tables {
+    fn table(&self, table: Frame) -> Option<&Table> {
+        self.own.table(table).or_else(|| self.pool.table(table))
+    }
+
+    fn allocate(&mut self) -> Option<Frame> {
+        self.own.allocate().or_else(|| self.pool.allocate())
     }
 
     fn free(&mut self, _: Frame) {}
 }
 
-/// Builds them: the loader's own pages as the entry code maps them, then all that the plan maps.
-pub fn build(
-    image: &Image<'_>,
-    loader: &Parts,
-    placed: &PlacedPlan<'_>,
-    regions: &[Region<'_>],
-) -> Result<Built, TableError> {
-    let (own, pool) = (image.tables, placed.table_pool());
-    let zeroed = |bytes: u64| (0..bytes / PAGE).map(|_| Table::new()).collect::<Vec<_>>();
-    let (own_tables, arena_tables) = (zeroed(own.len()), zeroed(pool.len()));
-    let mut store = Store {
-        own: TablePool::new(&own_tables, own.start().frame()),
-        arena: TablePool::new(&arena_tables, pool.start().frame()),
-    };
-    let missing = TableError::OutOfTables { needed: 1, available: 0 };
-    let tree = PageTable::ttbr1(store.allocate().ok_or(missing)?);
-    for ((start, end), rights) in [
-        (loader.text, Rights::ReadExecute),
-        (loader.constants, Rights::ReadOnly),
-        (loader.data, Rights::ReadWrite),
-    ] {
-        let window = HANDOFF_WINDOW.start().get();
-        let virt = VirtRange::from_bounds(window + start, window + end).unwrap_or(VirtRange::EMPTY);
-        let phys = image.range.start().checked_add(start).unwrap_or_default();
-        tree.build(&mut store, virt, phys, Attributes::kernel(rights), PageSize::Size4K)?;
+impl KernelTables for Tables {
+    fn used(&self) -> usize {
+        self.pool.used
     }
-    let low_root = store.allocate().ok_or(missing)?;
-    for mapping in placed.mappings(regions) {
-        tree.build(&mut store, mapping.virt, mapping.phys, mapping.attributes, mapping.largest)?;
-    }
-    let used = store.arena.used();
-    let memory =
-        pages(own.start(), &own_tables).chain(pages(pool.start(), &arena_tables).take(used)).collect();
-    Ok(Built { tables: Tables { low_root: low_root.start(), used: used as u64 }, memory })
 }
 
-fn pages(start: PhysAddr, tables: &[Table]) -> impl Iterator<Item = (u64, Vec<u8>)> {
-    let starts = (start.get()..).step_by(PAGE as usize);
-    starts.zip(
-        tables
-            .iter()
-            .map(|table| (0..ENTRIES).flat_map(|index| table.load(index).bits().to_le_bytes()).collect()),
-    )
+impl Tables {
+    /// The tables with what is mapped by the time that the kernel is: the loader's pages, as the entry code maps them,
+    /// and the console.
+    pub fn new(planned: &Planned<'_, '_>, loader: &Parts) -> Result<Self, TableError> {
+        let (image, placed) = (planned.image(), planned.placed());
+        let mut tables = Self { own: Run::new(image.tables), pool: Run::new(placed.table_pool()) };
+        let missing = TableError::OutOfTables { needed: 1, available: 0 };
+        let tree = PageTable::ttbr1(tables.allocate().ok_or(missing)?);
+        for ((start, end), rights) in [
+            (loader.text, Rights::ReadExecute),
+            (loader.constants, Rights::ReadOnly),
+            (loader.data, Rights::ReadWrite),
+        ] {
+            let window = HANDOFF_WINDOW.start().get();
+            let virt = VirtRange::from_bounds(window + start, window + end).unwrap_or(VirtRange::EMPTY);
+            let phys = image.range.start().checked_add(start).unwrap_or_default();
+            tree.build(&mut tables, virt, phys, Attributes::kernel(rights), PageSize::Size4K)?;
+        }
+        let console =
+            placed.mappings(planned.regions()).filter(|mapping| mapping.purpose == Purpose::Console);
+        for mapping in console {
+            tree.build(&mut tables, mapping.virt, mapping.phys, mapping.attributes, mapping.largest)?;
+        }
+        Ok(tables)
+    }
+
+    /// The pages of all that are used, by physical address.
+    pub fn pages(&self) -> BTreeMap<u64, Vec<u8>> {
+        self.own.pages().chain(self.pool.pages()).collect()
+    }
 }

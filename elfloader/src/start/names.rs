@@ -1,49 +1,35 @@
-//! The tables that stay, and the names by which the fault reporter knows what they map.
+//! The names by which the fault reporter knows places.
 
 use elfloader::image::Image;
 use elfloader::layout;
-use elfloader::memory_map::MemoryMap;
 use elfloader::plan::{Mapping, PlacedPlan, Purpose};
-use handoff_bare::cache;
-use shared_abi::addr::{Frame, VirtRange};
+use shared_abi::addr::VirtRange;
 use shared_abi::contract::DIRECT_MAP_WINDOW;
 use shared_abi::image::payload::Kind;
-use shared_abi::page_table::{PageTable, TableError, TableStore};
 use shared_abi::rights::Rights;
 
 use crate::machine::own_image::OwnImage;
 use crate::machine::report;
-use crate::machine::tables::Tables;
-
-/// The tables as they stay, and the empty one that TTBR0 is left with.
-pub fn build(
-    own: &OwnImage,
-    placed: &PlacedPlan<'_>,
-    map: &MemoryMap<'_>,
-) -> Result<(Tables, Frame), TableError> {
-    let pool = placed.table_pool();
-    // SAFETY: the plan leaves these pages of the arena to tables; they are mapped writable.
-    let mut store = unsafe {
-        cache::zero_pages(pool.start().get(), pool.len());
-        Tables::kernel(own, pool)
-    };
-    let empty = store.allocate().ok_or(TableError::OutOfTables { needed: 1, available: 0 })?;
-    let tree = PageTable::ttbr1(store.root());
-    // The console is mapped already, at the same place.
-    for mapping in placed.mappings(map.regions()).filter(|mapping| mapping.purpose != Purpose::Console) {
-        tree.build(&mut store, mapping.virt, mapping.phys, mapping.attributes, mapping.largest)?;
-        name_mapping(&mapping);
-    }
-    name_region("guard below the boot stack", layout::stack_guard(placed.plan().stack().start().get()));
-    name_region("direct map", Some(DIRECT_MAP_WINDOW));
-    Ok((store, empty))
-}
 
 /// Has the reporter name the loader's own parts.
 pub fn name_loader() {
     for (name, start, end) in OwnImage::regions() {
         name_region(name, VirtRange::from_bounds(start, end));
     }
+}
+
+/// Has the reporter name the loader's code from now on.
+pub fn name_loader_code(image: &Image<'_>) {
+    if let Some(table) = image.range_of_kind(Kind::LOADER_SYMBOLS) {
+        // SAFETY: the identity map has the image until the jump.
+        unsafe { report::situation().name_code(table.start().get(), table.len(), 0) };
+    }
+}
+
+/// Has the reporter name what the kernel must not touch, and the direct map.
+pub fn name_guard(placed: &PlacedPlan<'_>) {
+    name_region("guard below the boot stack", layout::stack_guard(placed.plan().stack().start().get()));
+    name_region("direct map", Some(DIRECT_MAP_WINDOW));
 }
 
 /// Has the reporter name the kernel's code from now on.
@@ -66,7 +52,8 @@ fn name_region(name: &'static str, range: Option<VirtRange>) {
     }
 }
 
-fn name_mapping(mapping: &Mapping) {
+/// Has the reporter name what is mapped for the kernel.
+pub fn name_mapping(mapping: &Mapping) {
     let name = match (mapping.purpose, mapping.attributes.rights()) {
         (Purpose::Kernel, Rights::ReadExecute) => "kernel text",
         (Purpose::Kernel, Rights::ReadOnly) => "kernel read-only data",

@@ -1,0 +1,232 @@
+//! The second half of the boot: the kernel.
+
+use shared_abi::addr::{Frame, PhysAddr, PhysRange, VirtAddr};
+use shared_abi::contract::registers::EntryRegisters;
+use shared_abi::image::header::BootFlags;
+use shared_abi::image::payload::{Entry, Kind, PayloadError};
+use shared_abi::page_table::{PageTable, TableError, TableStore as _};
+
+use super::first_half::Found;
+use super::{Environment, KernelTables, Mapped};
+use crate::error::BootError;
+use crate::handoff::{self, Facts, Tables};
+use crate::image::Image;
+use crate::kernel_elf::KernelElf;
+use crate::memory_map::{MemoryMap, Region};
+use crate::occupancy;
+use crate::plan::{LoadPlan, PlacedPlan, Placement, Policy, Purpose, Room};
+
+impl<'a> Mapped<'_, 'a> {
+    /// Reads the kernel in `place`, which is empty.
+    pub(super) fn read_kernel<'s, E: Environment<'a>>(
+        &'s mut self,
+        environment: &mut E,
+        place: &'s mut Option<KernelElf<'a>>,
+    ) -> Result<Kernel<'s, 'a>, BootError<'a>> {
+        environment.begin("read the kernel");
+        let payload = &self.found.opened.image.payload;
+        // The device tree's was compared before its seeds were wiped, if it is in use.
+        for entry in payload.entries().filter(|entry| entry.kind != Kind::DEVICE_TREE) {
+            payload.verify(&entry, environment.crc32c())?;
+        }
+        let entry = payload.kernel().ok_or(PayloadError::NoKernel)?;
+        let elf = KernelElf::parse_into(place, payload.bytes(&entry))?;
+        Ok(Kernel { found: &self.found, map: self.map, entry, elf })
+    }
+}
+
+/// The kernel's file is good, and so is everything that is packed with it.
+pub struct Kernel<'s, 'a> {
+    found: &'s Found<'s, 'a>,
+    map: &'s mut MemoryMap<'a>,
+    entry: Entry,
+    elf: &'s KernelElf<'a>,
+}
+
+impl<'s, 'a> Kernel<'s, 'a> {
+    /// Decides all places, the plan's lists in `room`.
+    pub(super) fn plan<E: Environment<'a>>(
+        self,
+        environment: &mut E,
+        room: &'s mut Room,
+    ) -> Result<Planned<'s, 'a>, BootError<'a>> {
+        let Self { found, map, entry, elf } = self;
+        environment.begin("plan");
+        let policy = environment.policy(Policy::new(elf.note(), found.command_line.allows_randomness()));
+        let ram_end = map.mapped_span().map_or(0, PhysRange::end);
+        let placement = Placement::choose(elf, &policy, found.entropy.layout, ram_end)?;
+        let image = &found.opened.image;
+        let file = image.range_of(&entry);
+        let site = occupancy::site(image, file, elf, found.machine, map, found.command_line);
+        let plan = LoadPlan::new(elf, placement, site, map.regions(), room)?;
+        let arena = occupancy::take_arena(map, &plan)?;
+        let placed = plan.place(arena)?;
+        Ok(Planned { found, map, entry, arena, placed })
+    }
+}
+
+/// Everything has its place, and nothing of the kernel was written yet.
+pub struct Planned<'s, 'a> {
+    found: &'s Found<'s, 'a>,
+    map: &'s mut MemoryMap<'a>,
+    entry: Entry,
+    arena: PhysRange,
+    placed: PlacedPlan<'s>,
+}
+
+impl<'s, 'a> Planned<'s, 'a> {
+    /// The plan.
+    pub const fn placed(&self) -> &PlacedPlan<'s> {
+        &self.placed
+    }
+
+    /// The memory that it was given: nobody else's.
+    pub const fn arena(&self) -> PhysRange {
+        self.arena
+    }
+
+    /// The image.
+    pub const fn image(&self) -> &'s Image<'a> {
+        &self.found.opened.image
+    }
+
+    /// The memory map as it is now.
+    pub fn regions(&self) -> &[Region<'a>] {
+        self.map.regions()
+    }
+
+    /// Writes the kernel's pages.
+    pub(super) fn load<'p, E: Environment<'a>>(
+        &'p mut self,
+        environment: &mut E,
+    ) -> Result<Loaded<'p, 's, 'a>, BootError<'a>> {
+        environment.begin("load");
+        let relocations = environment.load(self)?;
+        Ok(Loaded { planned: self, relocations })
+    }
+}
+
+/// The kernel's pages hold what they are to hold.
+pub struct Loaded<'p, 's, 'a> {
+    planned: &'p mut Planned<'s, 'a>,
+    relocations: u64,
+}
+
+impl<'p, 's, 'a> Loaded<'p, 's, 'a> {
+    /// The stage before.
+    pub const fn planned(&self) -> &Planned<'s, 'a> {
+        self.planned
+    }
+
+    /// Says what became of the memory, and maps it for the kernel.
+    pub(super) fn build_tables<E: Environment<'a>>(
+        self,
+        environment: &mut E,
+    ) -> Result<Built<'p, 's, 'a, E::Tables>, BootError<'a>> {
+        environment.begin("build the tables");
+        let mut tables = environment.tables(&self)?;
+        let Self { planned, relocations } = self;
+        let Found { opened, .. } = planned.found;
+        occupancy::describe(planned.map, &opened.image, &planned.placed, opened.entered.level)?;
+        let missing = TableError::OutOfTables { needed: 1, available: 0 };
+        let low_root = tables.allocate().ok_or(missing)?;
+        let tree = PageTable::ttbr1(opened.image.tables.start().frame());
+        let mappings = planned.placed.mappings(planned.map.regions());
+        // The console is mapped already, at the same place.
+        for mapping in mappings.filter(|mapping| mapping.purpose != Purpose::Console) {
+            tree.build(&mut tables, mapping.virt, mapping.phys, mapping.attributes, mapping.largest)?;
+            environment.map(&mapping);
+        }
+        let built = Built { planned, relocations, tables, low_root };
+        environment.publish(&built);
+        Ok(built)
+    }
+}
+
+/// The kernel's tables are complete.
+pub struct Built<'p, 's, 'a, T> {
+    planned: &'p Planned<'s, 'a>,
+    relocations: u64,
+    tables: T,
+    low_root: Frame,
+}
+
+impl<'s, 'a, T: KernelTables> Built<'_, 's, 'a, T> {
+    /// The plan that they map.
+    pub const fn planned(&self) -> &Planned<'s, 'a> {
+        self.planned
+    }
+
+    /// The tables.
+    pub const fn tables(&self) -> &T {
+        &self.tables
+    }
+
+    /// The empty table that TTBR0 is left with.
+    pub const fn low_root(&self) -> PhysAddr {
+        self.low_root.start()
+    }
+
+    /// Writes the facts where the kernel will read them, timeline and log last.
+    pub(super) fn write_boot_info<E: Environment<'a, Tables = T>>(
+        self,
+        environment: &mut E,
+    ) -> Result<Ready, BootError<'a>> {
+        environment.begin("write BootInfo");
+        let Planned { found, map, entry, placed, .. } = self.planned;
+        let Found { opened, machine, tree, command_line, entropy } = found;
+        let registers = EntryRegisters::ABI_1.with_physical_size(opened.physical_size);
+        let roots = environment.set_registers(&registers, &self);
+        let facts = Facts {
+            entered: opened.entered,
+            processor: environment.processor(),
+            image: &opened.image,
+            kernel_name: entry.name(),
+            tree: *tree,
+            machine,
+            command_line: *command_line,
+            entropy,
+            placed,
+            relocations: self.relocations,
+            regions: map.regions(),
+            tables: Tables { low_root: self.low_root(), used: self.tables.used() as u64 },
+            registers: &handoff::registers_as_set(&registers, roots),
+        };
+        let boot_info = handoff::begin(&facts, environment.boot_info(&self))?;
+        environment.finish(boot_info, self.planned)?;
+        environment.check(&self)?;
+        let plan = placed.plan();
+        Ok(Ready {
+            boot_info: plan.boot_info().start(),
+            entry: plan.entry(),
+            stack_top: plan.stack().end(),
+            low_root: self.low_root(),
+            tables: opened.image.tables,
+            direct_map_offset: plan.placement().direct_map_offset,
+            registers,
+            pause: opened.image.header.boot_flags.contains(BootFlags::PAUSE),
+        })
+    }
+}
+
+/// The kernel can be entered. Only the story makes one.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Ready {
+    /// Where the kernel finds `BootInfo`: its x0.
+    pub boot_info: VirtAddr,
+    /// Its first instruction.
+    pub entry: VirtAddr,
+    /// The boot stack's top: its stack pointer.
+    pub stack_top: u64,
+    /// The empty table that TTBR0 is left with.
+    pub low_root: PhysAddr,
+    /// The four tables that the entry code filled.
+    pub tables: PhysRange,
+    /// Virtual address of physical address 0 in the direct map.
+    pub direct_map_offset: u64,
+    /// The registers that it is entered with.
+    pub registers: EntryRegisters,
+    /// Whether to wait before the last instruction, for a debugger.
+    pub pause: bool,
+}
