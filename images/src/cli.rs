@@ -11,17 +11,12 @@ use crate::failure::{Failure, Outcome};
 use crate::machine::{Machine, WayIn};
 use crate::recipe::{self, Digest, Firmware, Form, KernelSource, Log, Recipe, Seed};
 use crate::size::Size;
+use crate::suggest;
 use crate::workspace::Workspace;
 
 /// Handoff: pack a kernel with its loader, boot it, and see what it was handed.
 #[derive(Debug, Parser)]
-#[command(
-    name = "handoff",
-    version,
-    max_term_width = 100,
-    subcommand_required = true,
-    disable_help_subcommand = true
-)]
+#[command(name = "handoff", version, max_term_width = 100, subcommand_required = true)]
 #[command(
     after_help = "Exit status of run: 0 the kernel's verdict is good, 1 it is bad or there was none, 2 a mistake \
 on the host, 101 the loader refused, 102 a fault in the loader, 103 a fault in the kernel, 124 out of time."
@@ -30,6 +25,39 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+impl Verb {
+    /// Whether the machine that is asked for is `list`: all of them are to be shown.
+    pub fn lists_machines(&self) -> bool {
+        let machine = match self {
+            Self::Build(flags) => &flags.machine,
+            Self::Run(flags) => &flags.wanted.on.machine,
+            Self::Plan(flags) => &flags.wanted.on.machine,
+            Self::Inspect(flags) => &flags.wanted.on.machine,
+            Self::Audit(flags) => &flags.wanted.on.machine,
+            Self::Check(_) | Self::Explain(_) | Self::Machines => &None,
+        };
+        machine.as_deref() == Some("list")
+    }
+}
+
+/// A mistake in the command line, in one line and what to do; `None` for what is none, such as help.
+pub fn mistake(error: &clap::Error) -> Option<Failure> {
+    use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !error.use_stderr() || error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
+        return None;
+    }
+    let text = error.to_string();
+    let after = |mark: &'static str| text.lines().find_map(move |line| line.trim().strip_prefix(mark));
+    let wrong: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let wrong = wrong.join(" ");
+    let help = match (after("tip: "), after("Usage: ")) {
+        (Some(tip), _) => tip.to_owned(),
+        (None, Some(usage)) => format!("the usage is: {usage}"),
+        (None, None) => "handoff VERB --help shows what can be given".to_owned(),
+    };
+    Some(Failure::new(wrong.strip_prefix("error: ").unwrap_or(&wrong)).with_help(help))
 }
 
 /// What the tool does.
@@ -56,6 +84,9 @@ Exit status: 101 and the refusal with its code if the boot would refuse.")]
         after_help = "Example: handoff audit --kernel mine.elf; handoff audit --from mine.core --walk 0xffff008000001000"
     )]
     Audit(Audit),
+    /// Say what the code of an error means and what to do about it.
+    #[command(after_help = "Example: handoff explain E0203")]
+    Explain(Explain),
     /// List the machines that --machine names.
     #[command(after_help = "Example: handoff machines")]
     Machines,
@@ -64,7 +95,7 @@ Exit status: 101 and the refusal with its code if the boot would refuse.")]
 /// What to boot.
 #[derive(Clone, Debug, Default, Args)]
 pub struct What {
-    /// Recipe: a .toml file, or the name of one in images/ [default: default]
+    /// Recipe: a .toml file, or the name of one in images/; or a kernel's ELF file [default: default]
     pub recipe: Option<String>,
     /// Kernel: any ELF file that speaks the handoff ABI, or a recipe
     #[arg(long, value_name = "ELF|RECIPE")]
@@ -81,6 +112,28 @@ pub struct What {
     /// Device tree to pack, for a machine that hands over none
     #[arg(long, value_name = "FILE")]
     pub dtb: Option<PathBuf>,
+    /// File to pack as a module, under this name; may be given several times
+    #[arg(long, value_name = "NAME=FILE")]
+    pub module: Vec<Module>,
+}
+
+/// A module: its name, and the file that is packed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    name: String,
+    file: PathBuf,
+}
+
+impl std::str::FromStr for Module {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, file) = text.split_once('=').filter(|(_, file)| !file.is_empty()).ok_or_else(|| {
+            format!("{text:?} is not a module: write NAME=FILE, as in init.cpio=rootfs/init.cpio")
+        })?;
+        recipe::module_name(name).map_err(|failure| failure.words().to_owned())?;
+        Ok(Self { name: name.to_owned(), file: file.into() })
+    }
 }
 
 /// Flags of `build`.
@@ -113,10 +166,17 @@ pub struct Check {
     pub json: bool,
 }
 
+/// Flags of `explain`.
+#[derive(Clone, Debug, Args)]
+pub struct Explain {
+    /// Code or name of an error, as in E0203 [default: list all]
+    pub code: Option<String>,
+}
+
 /// On what to boot.
 #[derive(Clone, Debug, Default, Args)]
 pub struct On {
-    /// Machine: a row of `handoff machines`
+    /// Machine: a row of `handoff machines`, or list
     #[arg(long, value_name = "NAME")]
     pub machine: Option<String>,
     /// RAM
@@ -180,7 +240,7 @@ pub struct Run {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub timeout: Option<u32>,
     /// Boot this image as it is instead of packing one
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["recipe", "kernel", "digest", "log", "seed", "dtb", "form"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["recipe", "kernel", "digest", "log", "seed", "dtb", "module", "form"])]
     pub image: Option<PathBuf>,
     /// Wait for a debugger before the first instruction, and say how to start one
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "1234", require_equals = true)]
@@ -279,12 +339,12 @@ impl std::str::FromStr for Address {
 pub struct Stop {
     /// Look into a dump instead of a machine
     #[arg(long, value_name = "DUMP", conflicts_with_all = [
-        "recipe", "kernel", "digest", "log", "seed", "dtb", "machine", "memory", "cpu", "cpus", "initrd", "append",
+        "recipe", "kernel", "digest", "log", "seed", "dtb", "module", "machine", "memory", "cpu", "cpus", "initrd", "append",
         "firmware", "form", "image", "timeout", "qemu",
     ])]
     pub from: Option<PathBuf>,
     /// Boot this image as it is instead of packing one
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["recipe", "kernel", "digest", "log", "seed", "dtb", "form"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["recipe", "kernel", "digest", "log", "seed", "dtb", "module", "form"])]
     pub image: Option<PathBuf>,
     /// Seconds until the kernel must have been entered [default: the recipe's, else 60]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
@@ -302,9 +362,8 @@ impl What {
             (Some(name), Some(Named::Kernel(kernel))) => Recipe { kernel, ..recipe_named(workspace, name)? },
             (Some(name), Some(Named::Recipe(path))) => {
                 let path = path.display();
-                return Err(Failure::new(format!(
-                    "two recipes, {name} and {path}: give --kernel an ELF file"
-                )));
+                return Err(Failure::new(format!("two recipes, {name} and {path}"))
+                    .with_help("give one, or give --kernel an ELF file"));
             }
             (_, Some(Named::Nothing(failure))) => return Err(failure),
         };
@@ -312,6 +371,11 @@ impl What {
         recipe.log = self.log.unwrap_or(recipe.log);
         recipe.seed = self.seed.clone().or(recipe.seed);
         recipe.device_tree = self.dtb.clone().or(recipe.device_tree);
+        for Module { name, file } in &self.module {
+            // One that the recipe has under this name is replaced.
+            recipe.modules.retain(|(known, _)| known != name);
+            recipe.modules.push((name.clone(), file.clone()));
+        }
         Ok(recipe)
     }
 }
@@ -350,7 +414,7 @@ impl On {
         let row = recipe.machine;
         let way = match (recipe.firmware, self.form) {
             (Some(Firmware::UBoot), Some(Form::Elf)) => {
-                return Err(Failure::new("U-Boot starts the image form: leave out --form elf"));
+                return Err(Failure::new("U-Boot starts the image form").with_help("leave out --form elf"));
             }
             (Some(Firmware::UBoot), _) => WayIn::UBoot,
             (_, Some(Form::Elf)) => WayIn::Elf,
@@ -362,10 +426,12 @@ impl On {
         };
         match way {
             WayIn::Elf if row.elf.is_none() => {
-                Err(Failure::new(format!("{} has no place for an ELF form", row.name)))
+                Err(Failure::new(format!("{} has no place for an ELF form", row.name))
+                    .with_help("leave out --form elf"))
             }
             WayIn::UBoot if row.qemu.split(',').next() != Some("virt") => {
-                Err(Failure::new(format!("U-Boot is there for virt only, not for {}", row.name)))
+                Err(Failure::new(format!("U-Boot is there for virt only, not for {}", row.name))
+                    .with_help("leave out --firmware u-boot, or give --machine virt-u-boot"))
             }
             way => Ok(way),
         }
@@ -396,31 +462,34 @@ fn named(workspace: &Workspace, name: &str) -> Named {
             return Named::Kernel(KernelSource::Example(name.into()));
         }
     }
-    let words = if path.is_dir() {
-        format!("{name} is a folder: give an ELF file or a recipe")
+    Named::Nothing(if path.is_dir() {
+        Failure::new(format!("{name} is a folder")).with_help("give an ELF file or a recipe")
     } else {
-        let names = workspace.recipe_names().join(", ");
-        format!("no kernel {name}: give an ELF file, a .toml recipe, or one of: {names}")
-    };
-    Named::Nothing(Failure::new(words))
+        let names = workspace.recipe_names();
+        Failure::new(format!("no kernel {name}")).with_help(suggest::help(
+            name,
+            "give an ELF file, a .toml recipe, or one of",
+            names.iter().map(String::as_str),
+        ))
+    })
 }
 
 fn recipe_named(workspace: &Workspace, name: &str) -> Outcome<Recipe> {
     let path = Path::new(name);
     if path.is_file() {
-        if path.extension().is_none_or(|extension| extension != "toml") {
-            return Err(Failure::new(format!(
-                "{name} is no .toml recipe: a kernel is given by --kernel {name}"
-            )));
-        }
-        return Recipe::read(path);
+        // A file that is no recipe is a kernel, and whether it is a good one is for the planner to say.
+        return match path.extension().is_some_and(|extension| extension == "toml") {
+            true => Recipe::read(path),
+            false => Ok(Recipe::of(KernelSource::Elf(path.into()))),
+        };
     }
     match named(workspace, name) {
         Named::Recipe(path) => Recipe::read(&path),
         Named::Kernel(kernel) => Ok(Recipe::of(kernel)),
-        Named::Nothing(_) => {
-            let names = workspace.recipe_names().join(", ");
-            Err(Failure::new(format!("no recipe {name}: give a .toml file or one of: {names}")))
+        Named::Nothing(failure) if path.is_dir() => Err(failure),
+        Named::Nothing(failure) => {
+            let help = failure.help().unwrap_or_default();
+            Err(Failure::new(format!("no recipe {name}")).with_help(help))
         }
     }
 }

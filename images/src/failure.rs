@@ -4,26 +4,39 @@
 //! What the boot would refuse is said with the boot's own code. Nothing in this package panics on what it is given.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use shared_abi::error::Explained;
 
 /// One line for the person at the terminal. Holding one means that nothing half-written was left behind.
 ///
-/// Its `Display` is the whole line: `error: no kernel x`, or `error E0203: …` with the code of a refusal.
-#[derive(Debug, PartialEq, Eq)]
+/// Its `Display` is the first line: `error: no kernel x`, or `error E0203: …` with the code of a refusal. What to do
+/// is the second.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     code: Option<u16>,
     words: String,
+    help: Option<String>,
 }
 
 /// A result whose error is for the person at the terminal.
 pub type Outcome<T> = Result<T, Failure>;
 
 impl Failure {
-    /// A failure that says `words`: what is wrong, then what would be right.
+    /// A failure that says `words`: what is wrong.
     pub fn new(words: impl Into<String>) -> Self {
-        Self { code: None, words: words.into() }
+        Self { code: None, words: words.into(), help: None }
+    }
+
+    /// The same failure, and what to do.
+    pub fn with_help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+
+    /// What to do.
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
     }
 
     /// The code of a refusal.
@@ -41,12 +54,19 @@ impl Failure {
         // The number that std appends, " (os error 2)", tells a person nothing.
         let words = error.to_string();
         let words = words.split(" (os error").next().unwrap_or_default();
-        Self::new(format!("{}: {words}", path.display()))
+        let help = match error.kind() {
+            ErrorKind::NotFound => "check the name: it is taken from the folder that the tool runs in",
+            ErrorKind::PermissionDenied => "give a file that may be read, or a place that may be written",
+            ErrorKind::IsADirectory => "give a file, not a folder",
+            ErrorKind::StorageFull => "free some space, or set TMPDIR to a folder that has it",
+            _ => "check the file and its file system",
+        };
+        Self::new(format!("{}: {words}", path.display())).with_help(help)
     }
 
     /// The same failure, said to be of `what`.
     pub fn within(self, what: impl fmt::Display) -> Self {
-        Self { code: self.code, words: format!("{what}: {}", self.words) }
+        Self { words: format!("{what}: {}", self.words), ..self }
     }
 }
 
@@ -64,7 +84,8 @@ impl std::error::Error for Failure {}
 /// What the boot would refuse, with the code and in the words that the boot has for it.
 impl<E: Explained> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { code: Some(error.code()), words: error.to_string() }
+        let help = Some(error.help().to_string());
+        Self { code: Some(error.code()), words: error.to_string(), help }
     }
 }
 
@@ -131,6 +152,7 @@ mod tests {
         let failure = Failure::from(HeaderError::Short { length: 7 }).within("mine.img");
         assert_eq!(failure.code(), Some(101));
         assert!(failure.to_string().starts_with("error E0101: mine.img: "), "{failure}");
+        assert!(failure.help().is_some_and(|help| help.contains("whole image")), "{failure:?}");
     }
 
     #[test]

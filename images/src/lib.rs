@@ -27,6 +27,7 @@ pub mod scratch;
 pub mod size;
 pub mod stage;
 pub mod style;
+pub mod suggest;
 pub mod symbols;
 pub mod u_boot;
 pub mod verb;

@@ -4,9 +4,19 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use images::cli::Cli;
+use images::cli::{Cli, mistake};
+use shared_abi::verdict::STATUS_HOST_ERROR;
 
 fn main() -> ExitCode {
-    // Clap leaves with status 2 on a mistake and 0 after help, as the exit statuses want it.
-    ExitCode::from(images::verb::perform(&Cli::parse()))
+    ExitCode::from(match Cli::try_parse() {
+        Ok(cli) => images::verb::perform(&cli),
+        Err(error) => match mistake(&error) {
+            Some(failure) => {
+                images::verb::complain(&failure);
+                STATUS_HOST_ERROR
+            }
+            // Help that was asked for, with status 0, and that for a command line without a verb, with status 2.
+            None => error.exit(),
+        },
+    })
 }

@@ -29,6 +29,7 @@ use toml::Spanned;
 use crate::failure::{Failure, Outcome};
 use crate::machine::Machine;
 use crate::size::Size;
+use crate::suggest;
 
 /// Where the kernel's ELF file comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,17 +175,14 @@ impl Recipe {
     pub fn read(path: &Path) -> Outcome<Self> {
         let bytes = crate::failure::read(path)?;
         let text = String::from_utf8(bytes)
-            .map_err(|_| Failure::new(format!("{}: a recipe is TOML, in UTF-8", path.display())))?;
-        Self::parse(path, &text)
+            .map_err(|_| Failure::new(format!("{}: a recipe is TOML, in UTF-8", path.display())))
+            .map_err(|failure| failure.with_help("a kernel's file is given with --kernel"))?;
+        Self::parse(Source { path, text: &text, is_there: Path::is_file })
     }
 
-    /// Reads `text` as the content of `path`.
-    pub fn parse(path: &Path, text: &str) -> Outcome<Self> {
-        let source = Source { path, text };
-        let file: File = toml::from_str(text).map_err(|error| {
-            let message = error.message().trim_end().replace('\n', "; ");
-            source.mistake(error.span(), &message)
-        })?;
+    fn parse(source: Source<'_>) -> Outcome<Self> {
+        let Source { path, text, .. } = source;
+        let file: File = toml::from_str(text).map_err(|error| source.not_toml(&error))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut recipe = Self::of(file.kernel(source, folder)?);
         recipe.modules = file.modules(source, folder)?;
@@ -192,7 +190,7 @@ impl Recipe {
         if let Some(line) = command_line {
             recipe.command_line = Some(source.command_line(line)?);
         }
-        recipe.device_tree = device_tree.map(|tree| folder.join(tree));
+        recipe.device_tree = device_tree.map(|tree| source.file(folder, &tree)).transpose()?;
         recipe.digest = digest.unwrap_or_default();
         recipe.log = log.unwrap_or_default();
         recipe.seed = seed.map(|seed| source.parse(&seed)).transpose()?;
@@ -215,12 +213,13 @@ impl Recipe {
         }
         if let Some(seconds) = machine.timeout {
             if *seconds.get_ref() == 0 {
-                return Err(source.mistake(Some(seconds.span()), "timeout is in seconds, at least 1"));
+                let failure = source.mistake(Some(seconds.span()), "a timeout of 0 is over at once");
+                return Err(failure.with_help("give seconds, at least 1"));
             }
             recipe.timeout = seconds.into_inner();
         }
         recipe.firmware = machine.firmware;
-        recipe.initrd = machine.initrd.map(|initrd| folder.join(initrd));
+        recipe.initrd = machine.initrd.map(|initrd| source.file(folder, &initrd)).transpose()?;
         Ok(recipe)
     }
 }
@@ -230,6 +229,8 @@ impl Recipe {
 struct Source<'a> {
     path: &'a Path,
     text: &'a str,
+    /// Whether a file that is named is there.
+    is_there: fn(&Path) -> bool,
 }
 
 impl Source<'_> {
@@ -240,11 +241,46 @@ impl Source<'_> {
     }
 
     fn check<T, U>(self, value: &Spanned<T>, checked: Outcome<U>) -> Outcome<U> {
-        checked.map_err(|failure| self.mistake(Some(value.span()), failure.words()))
+        checked.map_err(|failure| {
+            let here = self.mistake(Some(value.span()), failure.words());
+            failure.help().map(|help| here.clone().with_help(help)).unwrap_or(here)
+        })
     }
 
+    /// A value as `text.parse()` has it, whose errors say what is wrong, a colon, and what would be right.
     fn parse<T: std::str::FromStr<Err = String>>(self, value: &Spanned<String>) -> Outcome<T> {
-        value.get_ref().parse().map_err(|words: String| self.mistake(Some(value.span()), &words))
+        value.get_ref().parse().map_err(|words: String| {
+            let (wrong, right) = words.rsplit_once(": ").unwrap_or((&words, "see docs/images.md"));
+            self.mistake(Some(value.span()), wrong).with_help(right)
+        })
+    }
+
+    /// A file, named from the recipe's folder, that is there.
+    fn file(self, folder: &Path, named: &Spanned<PathBuf>) -> Outcome<PathBuf> {
+        let file = folder.join(named.get_ref());
+        if (self.is_there)(&file) {
+            return Ok(file);
+        }
+        let failure = self.mistake(Some(named.span()), &format!("there is no file {}", file.display()));
+        Err(failure.with_help("check the name: files are named from the recipe's own folder"))
+    }
+
+    fn not_toml(self, error: &toml::de::Error) -> Failure {
+        let message = error.message().trim_end().replace('\n', "; ");
+        // serde: "unknown field `nmae`, expected one of `name`, `cpu`".
+        let (wrong, expected) = match message.split_once(", expected ") {
+            Some((wrong, expected)) if wrong.starts_with("unknown ") => (wrong, expected),
+            _ => {
+                return self
+                    .mistake(error.span(), &message)
+                    .with_help("see docs/images.md for what a recipe holds");
+            }
+        };
+        let quoted = |text: &str| text.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        let name = quoted(wrong).pop().unwrap_or_default();
+        let known = quoted(expected);
+        let help = suggest::help(&name, "give one of", known.iter().map(String::as_str));
+        self.mistake(error.span(), wrong).with_help(help)
     }
 
     fn command_line(self, line: Spanned<String>) -> Outcome<String> {
@@ -260,12 +296,12 @@ pub const COMMAND_LINE_MAX: usize = 2047;
 pub fn command_line(line: &str) -> Outcome<()> {
     if line.len() > COMMAND_LINE_MAX {
         let length = line.len();
-        return Err(Failure::new(format!(
-            "a command line of {length} bytes: at most {COMMAND_LINE_MAX} fit"
-        )));
+        return Err(Failure::new(format!("a command line of {length} bytes is too long"))
+            .with_help(format!("shorten it: at most {COMMAND_LINE_MAX} bytes fit")));
     }
     if line.chars().any(char::is_control) {
-        return Err(Failure::new("a command line is one line without control characters"));
+        return Err(Failure::new("a command line is one line without control characters")
+            .with_help("separate its words by spaces"));
     }
     Ok(())
 }
@@ -275,7 +311,7 @@ pub fn command_line(line: &str) -> Outcome<()> {
 struct File {
     kernel: Option<Spanned<Kernel>>,
     #[serde(default)]
-    modules: BTreeMap<Spanned<String>, PathBuf>,
+    modules: BTreeMap<Spanned<String>, Spanned<PathBuf>>,
     #[serde(default)]
     boot: Boot,
     #[serde(default)]
@@ -287,14 +323,14 @@ struct File {
 struct Kernel {
     bin: Option<String>,
     example: Option<String>,
-    elf: Option<PathBuf>,
+    elf: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Boot {
     command_line: Option<Spanned<String>>,
-    device_tree: Option<PathBuf>,
+    device_tree: Option<Spanned<PathBuf>>,
     digest: Option<Digest>,
     log: Option<Log>,
     seed: Option<Spanned<String>>,
@@ -308,7 +344,7 @@ struct MachineKeys {
     memory: Option<Spanned<String>>,
     cpus: Option<Spanned<u32>>,
     firmware: Option<Firmware>,
-    initrd: Option<PathBuf>,
+    initrd: Option<Spanned<PathBuf>>,
     timeout: Option<Spanned<u32>>,
 }
 
@@ -318,15 +354,19 @@ impl File {
         match kernel.get_ref().clone() {
             Kernel { bin: Some(name), example: None, elf: None } => Ok(KernelSource::Bin(name)),
             Kernel { bin: None, example: Some(name), elf: None } => Ok(KernelSource::Example(name)),
-            Kernel { bin: None, example: None, elf: Some(path) } => Ok(KernelSource::Elf(folder.join(path))),
-            _ => Err(source.mistake(Some(kernel.span()), "[kernel] takes one of bin, example and elf")),
+            Kernel { bin: None, example: None, elf: Some(path) } => {
+                source.file(folder, &path).map(KernelSource::Elf)
+            }
+            _ => Err(source
+                .mistake(Some(kernel.span()), "[kernel] takes one of bin, example and elf")
+                .with_help("give one of them: elf = \"FILE\" for a kernel that is built already")),
         }
     }
 
     fn modules(&self, source: Source<'_>, folder: &Path) -> Outcome<Vec<(String, PathBuf)>> {
         let checked = self.modules.iter().map(|(name, file)| {
             source.check(name, module_name(name.get_ref()))?;
-            Ok((name.get_ref().clone(), folder.join(file)))
+            Ok((name.get_ref().clone(), source.file(folder, file)?))
         });
         checked.collect()
     }
@@ -336,7 +376,8 @@ impl File {
 pub fn module_name(name: &str) -> Outcome<()> {
     const ROOM: usize = 31;
     if name.is_empty() || name.len() > ROOM || name.chars().any(char::is_control) {
-        return Err(Failure::new(format!("{name:?} names no module: write 1 to {ROOM} bytes of text")));
+        return Err(Failure::new(format!("{name:?} names no module"))
+            .with_help(format!("give a name of 1 to {ROOM} bytes of text")));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use support::{Folder, assert_golden, contents, handoff, transcript};
 #[test]
 fn every_verb_has_help_with_an_example() {
     let folder = Folder::new("help");
-    for verb in ["build", "run", "check", "plan", "inspect", "audit", "machines"] {
+    for verb in ["build", "run", "check", "plan", "inspect", "audit", "explain", "machines"] {
         let output = handoff(folder.path(), &[verb, "--help"]);
         let text = transcript(&output);
         assert!(text.contains(&format!("Example: handoff {verb}")), "{text}");
@@ -31,7 +31,7 @@ fn check_says_what_is_in_an_image_of_either_form() {
 }
 
 #[test]
-fn mistakes_are_one_line_with_status_2_and_leave_nothing_behind() {
+fn mistakes_are_one_line_and_what_to_do_with_status_2_and_leave_nothing_behind() {
     let folder = Folder::new("mistakes");
     let image = images::pack::pack(&contents()).unwrap().bytes;
     let changed = |at: usize| {
@@ -46,6 +46,7 @@ fn mistakes_are_one_line_with_status_2_and_leave_nothing_behind() {
     folder.file("empty.img", []);
     folder.file("text.elf", "not an ELF file, but long enough to have a header of sixty-four bytes");
     folder.file("wrong.toml", "[machine]\nnmae = \"virt\"\n");
+    folder.file("gone.toml", "[modules]\n\"init.cpio\" = \"init.cpio\"\n");
     folder.file("two.toml", "[kernel]\nbin = \"a\"\n");
     std::fs::create_dir(folder.path().join("folder")).unwrap();
     let before = folder.names();
@@ -78,11 +79,25 @@ fn mistakes_are_one_line_with_status_2_and_leave_nothing_behind() {
         &["audit", "--image", "missing.img"],
         &["run", "--image", "missing.img"],
         &["run"],
+        &["run", "text.elf"],
+        &["run", "gone.toml"],
+        &["run", "--machine", "virt-le2"],
+        &["run", "--module", "init.cpio"],
+        &["run", "--memroy", "1G"],
+        &["run", "--timeout", "0"],
+        &["run", "--memory", "lots"],
+        &["run", "--digest", "md5"],
+        &["run", "--seed", "xyz"],
+        &["rnu"],
+        &["build"],
+        &["explain", "E0299"],
+        &["explain", "OutsideWindwo"],
     ] {
         let output = handoff(folder.path(), arguments);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
-        assert_eq!(errors.lines().count(), 1, "{arguments:?}: {errors}");
+        assert_eq!(errors.lines().count(), 2, "{arguments:?}: {errors}");
+        assert!(errors.lines().last().is_some_and(|line| line.starts_with("help: ")), "{errors}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
         // Which recipes and examples there are is not what is tested.
         let shown = match errors.split_once("recipe, or one of: ") {
@@ -96,19 +111,28 @@ fn mistakes_are_one_line_with_status_2_and_leave_nothing_behind() {
 }
 
 #[test]
-fn mistakes_in_flags_leave_with_status_2() {
-    let folder = Folder::new("flags");
-    for arguments in [
-        &["run", "--memory", "lots"][..],
-        &["run", "--timeout", "0"],
-        &["run", "--seed", "xyz"],
-        &["run", "--digest", "md5"],
-        &["run", "--image", "x", "--kernel", "y"],
-        &["build"],
-        &["fly"],
-        &[],
-    ] {
-        assert_eq!(handoff(folder.path(), arguments).status.code(), Some(2), "{arguments:?}");
+fn help_and_lists_are_there_under_the_names_that_are_tried() {
+    let folder = Folder::new("names");
+    let same = |one: &[&str], other: &[&str]| {
+        let (one, other) = (handoff(folder.path(), one), handoff(folder.path(), other));
+        assert_eq!(transcript(&one), transcript(&other));
+        assert_eq!(one.status.code(), Some(0));
+    };
+    same(&["help"], &["--help"]);
+    same(&["help", "run"], &["run", "--help"]);
+    same(&["run", "--machine", "list"], &["machines"]);
+    same(&["plan", "--machine=list"], &["machines"]);
+    same(&["explain", "203"], &["explain", "outsidewindow"]);
+    assert_eq!(handoff(folder.path(), &[]).status.code(), Some(2));
+}
+
+#[test]
+fn explain_says_what_every_code_means() {
+    let folder = Folder::new("explain");
+    assert_golden("explain.txt", &transcript(&handoff(folder.path(), &["explain", "E0203"])));
+    let list = transcript(&handoff(folder.path(), &["explain"]));
+    for error in images::errors::all() {
+        assert!(list.contains(&format!("{}  {}  ", images::errors::number(error), error.name)), "{error:?}");
     }
 }
 

@@ -12,7 +12,7 @@
 //! With a person's terminal on standard input QEMU shares our process group: it must be the terminal's foreground
 //! group to read from it. Otherwise it has a group of its own, so that a signal meant for us reaches it only from us.
 
-use std::io::{Read, Write};
+use std::io::{IsTerminal as _, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -196,6 +196,14 @@ impl Hearing {
         self.console.hear(bytes);
         if self.echo {
             let mut stdout = std::io::stdout().lock();
+            // A terminal needs the carriage returns that the machine sends; lines of a file or pipe have none.
+            let plain: Vec<u8>;
+            let bytes = if stdout.is_terminal() {
+                bytes
+            } else {
+                plain = bytes.iter().copied().filter(|&byte| byte != b'\r').collect();
+                &plain
+            };
             // Whoever read our output may have left; the verdict counts all the same.
             self.echo = stdout.write_all(bytes).and_then(|()| stdout.flush()).is_ok();
         }

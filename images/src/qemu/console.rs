@@ -55,9 +55,9 @@ impl Console {
         self.error.as_deref()
     }
 
-    /// The end of what was said, as text.
+    /// The end of what was said, as text whose lines end as they do on the host.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.kept).into_owned()
+        String::from_utf8_lossy(&self.kept).replace('\r', "")
     }
 
     /// Nothing more will come: a last line without an end is a line.

@@ -3,7 +3,7 @@
 use super::*;
 
 fn parse(text: &str) -> Outcome<Recipe> {
-    Recipe::parse(Path::new("images/mine.toml"), text)
+    Recipe::parse(Source { path: Path::new("images/mine.toml"), text, is_there: |_| true })
 }
 
 #[test]
@@ -60,45 +60,73 @@ timeout = 7
 
 #[test]
 fn mistakes_name_file_line_and_what_would_be_right() {
-    for (text, expected) in [
-        ("[kernel]\nbin = 3\n", ":2: invalid type: integer `3`, expected a string"),
+    for (text, expected, help) in [
+        ("[kernel]\nbin = 3\n", ":2: invalid type: integer `3`, expected a string", "docs/images.md"),
+        ("[kernel]\nbinary = \"kernel\"\n", ":2: unknown field `binary`", "give one of: bin, example, elf"),
+        ("[machine]\nnmae = \"virt\"\n", ":2: unknown field `nmae`", "did you mean name?"),
+        ("[machnie]\n", ":1: unknown field `machnie`", "did you mean machine?"),
         (
-            "[kernel]\nbinary = \"kernel\"\n",
-            ":2: unknown field `binary`, expected one of `bin`, `example`, `elf`",
+            "\n[kernel]\nbin = \"a\"\nelf = \"b\"\n",
+            ":2: [kernel] takes one of bin, example and elf",
+            "give one of them",
         ),
-        ("\n[kernel]\nbin = \"a\"\nelf = \"b\"\n", ":2: [kernel] takes one of bin, example and elf"),
-        ("[kernel]\n", ":1: [kernel] takes one of bin, example and elf"),
+        ("[kernel]\n", ":1: [kernel] takes one of bin, example and elf", "give one of them"),
         (
             "[machine]\n\nmemory = \"lots\"\n",
-            ":3: \"lots\" is not a size: write a number and K, M, G or T, as in 128M or 8G",
+            ":3: \"lots\" is not a size",
+            "write a number and K, M, G or T, as in 128M or 8G",
         ),
-        ("[machine]\nname = \"raspi3b\"\nmemory = \"2G\"\n", ":3: raspi3b has 1G of RAM, not 2G"),
-        ("[machine]\ncpus = 99\n", ":2: virt takes 1 to 8 CPUs, not 99"),
-        ("[machine]\ncpus = -1\n", ":2: invalid value: integer `-1`, expected u32"),
-        ("[machine]\ntimeout = 0\n", ":2: timeout is in seconds, at least 1"),
-        ("[boot]\ndigest = \"md5\"\n", ":2: unknown variant `md5`, expected `none` or `crc32c`"),
         (
-            "[boot]\nseed = \"xyz\"\n",
-            ":2: \"xyz\" is not a seed: write 1 to 32 bytes in hexadecimal, as in 0123abcd",
+            "[machine]\nname = \"raspi3b\"\nmemory = \"2G\"\n",
+            ":3: raspi3b has 1G of RAM, not 2G",
+            "leave --memory out",
         ),
-        ("[boot]\ncommand-line = \"a\\nb\"\n", ":2: a command line is one line without control characters"),
-        ("[boot]\nlog = \"normal\"\nlog = \"quiet\"\n", ":3: duplicate key"),
+        ("[machine]\ncpus = 99\n", ":2: virt takes 1 to 8 CPUs, not 99", "give --cpus 8"),
+        ("[machine]\ncpus = -1\n", ":2: invalid value: integer `-1`, expected u32", "docs/images.md"),
+        ("[machine]\ntimeout = 0\n", ":2: a timeout of 0 is over at once", "at least 1"),
+        ("[boot]\ndigest = \"md5\"\n", ":2: unknown variant `md5`", "give one of: none, crc32c"),
+        ("[boot]\nseed = \"xyz\"\n", ":2: \"xyz\" is not a seed", "write 1 to 32 bytes in hexadecimal"),
+        (
+            "[boot]\ncommand-line = \"a\\nb\"\n",
+            ":2: a command line is one line without control characters",
+            "separate its words by spaces",
+        ),
+        ("[boot]\nlog = \"normal\"\nlog = \"quiet\"\n", ":3: duplicate key", "docs/images.md"),
         (
             "[modules]\n\"a-name-that-has-far-too-many-letters\" = \"x\"\n",
-            ":2: \"a-name-that-has-far-too-many-letters\" names no module: write 1 to 31 bytes of text",
+            ":2: \"a-name-that-has-far-too-many-letters\" names no module",
+            "1 to 31 bytes of text",
         ),
-        ("[modules\n", ":1: "),
-        ("kernel = \"kernel\"\n", ":1: invalid type: string \"kernel\", expected struct Kernel"),
+        ("[modules\n", ":1: ", "docs/images.md"),
+        (
+            "kernel = \"kernel\"\n",
+            ":1: invalid type: string \"kernel\", expected struct Kernel",
+            "docs/images.md",
+        ),
+        ("[machine]\nname = \"pc\"\n", ":2: no machine is named \"pc\"", "give one of: virt, "),
     ] {
-        let error = parse(text).unwrap_err().words().to_owned();
+        let failure = parse(text).unwrap_err();
+        let (error, found) = (failure.words(), failure.help().unwrap_or_default());
         assert!(error.starts_with(&format!("images/mine.toml{expected}")), "{text}\n got {error}");
-        assert!(!error.contains('\n'), "{error}");
+        assert!(found.contains(help), "{text}\n got {found}");
+        assert!(!error.contains('\n') && !found.contains('\n'), "{error}");
     }
-    let name = parse("[machine]\nname = \"pc\"\n").unwrap_err().words().to_owned();
-    assert!(name.starts_with("images/mine.toml:2: no machine is named \"pc\"; there are: virt, "), "{name}");
-    let long =
-        parse(&format!("[boot]\ncommand-line = \"{}\"\n", "x".repeat(2048))).unwrap_err().words().to_owned();
-    assert!(long.ends_with(":2: a command line of 2048 bytes: at most 2047 fit"), "{long}");
+    let long = parse(&format!("[boot]\ncommand-line = \"{}\"\n", "x".repeat(2048))).unwrap_err();
+    assert!(long.words().ends_with(":2: a command line of 2048 bytes is too long"), "{long}");
+}
+
+#[test]
+fn a_file_that_is_missing_is_named_with_the_recipe_s_line() {
+    for (text, expected) in [
+        ("[modules]\n\"a\" = \"one\"\n", ":2: there is no file images/one"),
+        ("[kernel]\nelf = \"mine.elf\"\n", ":2: there is no file images/mine.elf"),
+        ("[boot]\n\ndevice-tree = \"board.dtb\"\n", ":3: there is no file images/board.dtb"),
+        ("[machine]\ninitrd = \"/srv/initrd\"\n", ":2: there is no file /srv/initrd"),
+    ] {
+        let source = Source { path: Path::new("images/mine.toml"), text, is_there: |_| false };
+        let failure = Recipe::parse(source).unwrap_err();
+        assert_eq!(failure.words(), format!("images/mine.toml{expected}"));
+    }
 }
 
 #[test]

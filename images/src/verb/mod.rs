@@ -3,6 +3,7 @@
 mod audit;
 mod build;
 mod check;
+mod explain;
 mod inspect;
 mod keep;
 mod plan;
@@ -24,13 +25,15 @@ use crate::workspace::Workspace;
 pub fn perform(cli: &Cli) -> u8 {
     let workspace = Workspace::here();
     let done = match &cli.verb {
+        verb if verb.lists_machines() => machines(),
         Verb::Build(flags) => build::build(&workspace, flags),
         Verb::Run(flags) => run::run(&workspace, flags),
         Verb::Check(flags) => check::check(flags),
         Verb::Plan(flags) => plan::plan(&workspace, flags),
         Verb::Inspect(flags) => inspect::inspect(&workspace, flags),
         Verb::Audit(flags) => audit::audit(&workspace, flags),
-        Verb::Machines => print(&crate::machine::table()),
+        Verb::Explain(flags) => explain::explain(flags),
+        Verb::Machines => machines(),
     };
     done.unwrap_or_else(|failure| {
         complain(&failure);
@@ -38,11 +41,26 @@ pub fn perform(cli: &Cli) -> u8 {
     })
 }
 
-/// Prints a failure to standard error.
-fn complain(failure: &Failure) {
+fn machines() -> Outcome<u8> {
+    print_text(&crate::machine::table())
+}
+
+/// Prints a failure and what to do to standard error.
+pub fn complain(failure: &Failure) {
     let line = failure.to_string();
     let (word, rest) = line.split_once(':').unwrap_or(("error", &line));
     eprintln!("{}:{rest}", Style::stderr().bad(word));
+    help(failure.help().unwrap_or("see the page of the verb: handoff VERB --help"));
+}
+
+/// Prints what to do to standard error.
+fn help(words: &str) {
+    eprintln!("{}: {words}", Style::stderr().bold("help"));
+}
+
+/// Prints a verb's result for a person, folded to the width of the terminal.
+fn print_text(text: &str) -> Outcome<u8> {
+    print(&Style::stdout().fold(text))
 }
 
 /// Prints a verb's result to standard output. A reader that left early wanted no more.

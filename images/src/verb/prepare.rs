@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use elfloader::kernel_elf::KernelElf;
 use shared_abi::image::{BootFlags, Kind, LogLevel};
 
 use crate::check;
 use crate::debug::{self, Debugged};
-use crate::failure::{Outcome, read};
+use crate::failure::{Failure, Outcome, read};
 use crate::inspect::capture;
 use crate::kernel::KernelFile;
 use crate::loader;
@@ -45,10 +46,12 @@ impl Prepared {
 
 /// Builds the stages where needed, packs them, and checks the result.
 pub fn prepare(workspace: &Workspace, recipe: &Recipe, purpose: Purpose) -> Outcome<Prepared> {
-    let loader_path = stage::loader(workspace)?;
     let kernel_path = stage::kernel(workspace, &recipe.kernel)?;
-    let loader_file = read(&loader_path)?;
     let kernel_file = read(&kernel_path)?;
+    // A file that is no kernel is said to be none before anything is built for it.
+    KernelElf::parse(&kernel_file).map_err(|error| Failure::from(error).within(kernel_path.display()))?;
+    let loader_path = stage::loader(workspace)?;
+    let loader_file = read(&loader_path)?;
     let loader = loader::flatten(&loader_file)?;
     let more = payload(recipe, &loader_file, &kernel_file)?;
     let packed = pack(&Contents {
