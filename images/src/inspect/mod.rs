@@ -16,6 +16,7 @@ pub mod dump;
 pub mod gdb;
 pub mod html;
 pub mod json;
+pub mod record;
 pub mod snapshot;
 pub mod text;
 pub mod view;

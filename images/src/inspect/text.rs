@@ -5,6 +5,7 @@ use std::fmt::Write;
 use shared_abi::boot_info::{BootInfo, CpuFlags, EnableMethod};
 use shared_abi::memory::RegionKind;
 
+use super::record;
 use super::view::{View, memory_type, rights};
 use crate::size::readable;
 use crate::style::Style;
@@ -50,6 +51,7 @@ pub fn text(view: &View<'_>, style: Style) -> String {
             memory(info, &mut page);
             kernel(view, info, &mut page);
             handed(view, info, &mut page);
+            others(info, &mut page);
         }
         Err(trouble) => {
             page.heading("BootInfo");
@@ -222,6 +224,15 @@ fn handed(view: &View<'_>, info: &BootInfo<'_>, page: &mut Page) {
     if let (Some(entropy), true) = (info.entropy(), view.has_run()) {
         let (credited, slide) = (entropy.credited_bits, entropy.slide_credited_bits);
         page.line(&format!("entropy    {credited} bits for the kernel, {slide} for its address"));
+    }
+}
+
+fn others(info: &BootInfo<'_>, page: &mut Page) {
+    for table in record::others(info) {
+        page.heading(&table.to_string());
+        for line in record::lines(info, table) {
+            page.line(&line);
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use shared_abi::boot_info::{BootInfo, MAGIC, WindowId};
+use shared_abi::boot_info::{BootInfo, MAGIC, TableId, WindowId};
 use shared_abi::crc32c::crc32c;
 
 /// Asks everything, and checks what holding a `BootInfo` proves.
@@ -58,6 +58,14 @@ fn visit(info: &BootInfo<'_>) {
         ticks = stage.ticks;
     }
     let _ = info.string(info.platform().model).len();
+    for (&table, layout) in TableId::ALL.iter().filter_map(|table| Some((table, table.layout()?))) {
+        for record in info.raw_records(table) {
+            assert!(record.len() >= layout.size);
+            for field in layout.fields {
+                let _ = field.value(info, record).to_string();
+            }
+        }
+    }
 }
 
 /// The whole example that the crate's tests pin.

@@ -1,12 +1,12 @@
 //! The header and the directory: where every table is.
 
-use core::fmt;
 use core::mem::offset_of;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::error::BootInfoError;
 use super::record::flags;
+use super::tables::TableId;
 use crate::contract::ABI_MAJOR;
 use crate::crc32c::Crc32c;
 use crate::wire::load;
@@ -93,126 +93,6 @@ flags! {
         MUST_UNDERSTAND = 0;
         /// There was more than the table holds: its beginning is missing.
         TRUNCATED = 1;
-    }
-}
-
-/// Which table. The numbers are ABI and never change their meaning.
-#[derive(
-    Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
-#[repr(transparent)]
-pub struct TableId(pub u32);
-
-macro_rules! tables {
-    ($($(#[$doc:meta])* $constant:ident = $value:literal, $name:literal, $limit:expr, $needed:literal;)*) => {
-        impl TableId {
-            $($(#[$doc])* pub const $constant: Self = Self($value);)*
-
-            /// The table's name in reports; `None` for one that this version does not read.
-            pub const fn name(self) -> Option<&'static str> {
-                match self.0 {
-                    $($value => Some($name),)*
-                    _ => None,
-                }
-            }
-
-            /// Most records, or bytes, that it may have.
-            pub const fn limit(self) -> u32 {
-                match self.0 {
-                    $($value => $limit,)*
-                    _ => u32::MAX,
-                }
-            }
-
-            /// The tables without which there is no `BootInfo`, as bits by number.
-            pub(super) const NEEDED: u32 = $(if $needed { 1 << $value } else { 0 })|*;
-        }
-    };
-}
-
-tables! {
-    /// Every page of RAM once.
-    MEMORY_MAP = 1, "memory map", 512, true;
-    /// The kernel as it was loaded.
-    KERNEL = 2, "kernel", 1, true;
-    /// Where each part of the kernel lies.
-    EXTENTS = 3, "kernel extents", 512, true;
-    /// The direct map of physical memory.
-    DIRECT_MAP = 4, "direct map", 1, true;
-    /// The parts of the virtual address space.
-    WINDOWS = 5, "windows", 32, true;
-    /// The stack that the kernel is entered on.
-    BOOT_STACK = 6, "boot stack", 1, true;
-    /// The live translation tables.
-    PAGE_TABLES = 7, "page tables", 1, true;
-    /// System registers as they were set.
-    REGISTERS = 8, "registers", 64, true;
-    /// The serial port that the loader speaks on.
-    CONSOLE = 9, "console", 1, false;
-    /// The flattened device tree.
-    DEVICE_TREE = 10, "device tree", 1, false;
-    /// The command line, UTF-8, closed by a NUL that is counted.
-    COMMAND_LINE = 11, "command line", 0x4000, false;
-    /// Files that were packed for the kernel.
-    MODULES = 12, "modules", 64, false;
-    /// The initial RAM disk.
-    INITRD = 13, "initrd", 1, false;
-    /// The machine's processors.
-    CPUS = 14, "CPUs", 1024, false;
-    /// What the machine is.
-    PLATFORM = 15, "platform", 1, true;
-    /// Where firmware put the image and what it passed.
-    FIRMWARE_IMAGE = 16, "firmware image", 1, true;
-    /// Entropy for the kernel.
-    ENTROPY = 17, "entropy", 1, false;
-    /// When each stage of the boot was reached.
-    TIMELINE = 18, "timeline", 64, false;
-    /// What the loader said, as bytes.
-    LOG = 19, "log", 0x1_0000, false;
-    /// All strings that records name.
-    STRINGS = 20, "strings", 0x1_0000, false;
-    /// The kernel's compact symbol table.
-    SYMBOLS = 21, "symbols", 1, false;
-}
-
-impl TableId {
-    /// Reserved number: ACPI.
-    pub const ACPI: Self = Self(32);
-    /// Reserved number: EFI.
-    pub const EFI: Self = Self(33);
-    /// Reserved number: SMBIOS.
-    pub const SMBIOS: Self = Self(34);
-    /// Reserved number: a framebuffer.
-    pub const FRAMEBUFFER: Self = Self(35);
-    /// Reserved number: secondary processors.
-    pub const SECONDARIES: Self = Self(36);
-
-    /// One more than the largest number that this version reads.
-    pub(super) const KNOWN_END: usize = 22;
-
-    /// The number as an index, if this version reads the table.
-    pub(super) const fn index(self) -> Option<usize> {
-        if self.name().is_some() { Some(self.0 as usize) } else { None }
-    }
-
-    /// Whether it is bytes, not records.
-    pub const fn is_bytes(self) -> bool {
-        matches!(self, Self::COMMAND_LINE | Self::LOG | Self::STRINGS)
-    }
-}
-
-impl fmt::Display for TableId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.pad(name),
-            None => write!(f, "table {}", self.0),
-        }
-    }
-}
-
-impl fmt::Debug for TableId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is wrong with a `BootInfo`.
 
-use super::directory::{BOOT_INFO_MAX, MAX_TABLES, TableId};
+use super::directory::{BOOT_INFO_MAX, MAX_TABLES};
+use super::tables::TableId;
 use crate::contract::ABI_MAJOR;
 use crate::errors;
 

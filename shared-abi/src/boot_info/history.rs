@@ -4,7 +4,7 @@ use super::record::{Fault, StringRef, flags, record};
 
 record! {
     /// When a stage of the boot was reached, in ascending order.
-    Stage in TIMELINE, 16 bytes {
+    Stage, 16 bytes {
         /// The system counter (CNTVCT_EL0) when it began.
         ticks: u64,
         /// Its name.
@@ -44,7 +44,7 @@ flags! {
 
 record! {
     /// Entropy for the kernel. None of these bytes chose an address.
-    Entropy in ENTROPY, 48 bytes {
+    Entropy, 48 bytes {
         /// The bytes.
         bytes: [u8; 32],
         /// Bits of entropy that they can be trusted to hold, at most 256.

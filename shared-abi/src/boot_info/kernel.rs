@@ -19,7 +19,7 @@ flags! {
 
 record! {
     /// The kernel: where it was linked, where it runs, what loading it took.
-    Kernel in KERNEL, 112 bytes {
+    Kernel, 112 bytes {
         /// The lowest virtual address of its segments as linked, rounded down to a page.
         virt_link_base: u64,
         /// What was added to every linked address, modulo 2⁶⁴.
@@ -96,7 +96,7 @@ open_number! {
 record! {
     /// A run of the kernel's pages that is contiguous virtually and physically and has one origin and one right.
     /// In ascending virtual order.
-    Extent in EXTENTS, 40 bytes {
+    Extent, 40 bytes {
         /// The first page's virtual address.
         virt_start: u64,
         /// The first page's physical address.
@@ -150,7 +150,7 @@ impl Extent {
 
 record! {
     /// The kernel's compact symbol table, packed beside it.
-    Symbols in SYMBOLS, 16 bytes {
+    Symbols, 16 bytes {
         /// Where it lies; the direct map shows it.
         phys_start: u64,
         /// Its bytes.

@@ -11,7 +11,7 @@ fn phys(start: u64, length: u64) -> Option<PhysRange> {
 
 record! {
     /// The serial port that the loader speaks on, mapped as Device memory.
-    Console in CONSOLE, 48 bytes {
+    Console, 48 bytes {
         /// A [`UartKind`]'s number.
         kind: u32,
         /// Bytes of one access: 1, 2 or 4.
@@ -55,7 +55,7 @@ impl Console {
 
 record! {
     /// The flattened device tree, with its seeds wiped.
-    DeviceTree in DEVICE_TREE, 24 bytes {
+    DeviceTree, 24 bytes {
         /// Where it lies.
         phys_start: u64,
         /// The same place in the direct map.
@@ -101,7 +101,7 @@ flags! {
 
 record! {
     /// A processor, in the device tree's order.
-    Cpu in CPUS, 32 bytes {
+    Cpu, 32 bytes {
         /// MPIDR_EL1's affinity fields.
         mpidr: u64,
         /// For a spin table the address that it polls, else 0.
@@ -214,7 +214,7 @@ flags! {
 
 record! {
     /// What the machine is and how it was found.
-    Platform in PLATFORM, 72 bytes {
+    Platform, 72 bytes {
         /// log2 of the translation granule.
         page_shift: u32,
         /// The exception level that firmware entered the loader at: 1, 2 or 3.
@@ -258,7 +258,7 @@ record! {
 
 record! {
     /// Where firmware put the image, and the registers that it passed.
-    FirmwareImage in FIRMWARE_IMAGE, 64 bytes {
+    FirmwareImage, 64 bytes {
         /// Where the combined image lies: its header page, right before the loader.
         phys_image: u64,
         /// Its bytes.

@@ -6,7 +6,7 @@ use crate::memory::RegionKind;
 
 record! {
     /// A run of whole pages of RAM with one use. The map lists every page of RAM exactly once, in ascending order.
-    MemoryRegion in MEMORY_MAP, 32 bytes {
+    MemoryRegion, 32 bytes {
         /// The first page's physical address.
         phys_start: u64,
         /// Bytes, a multiple of 4 KiB.

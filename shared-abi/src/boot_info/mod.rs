@@ -18,6 +18,7 @@
 
 mod directory;
 mod error;
+mod field;
 mod history;
 mod kernel;
 mod machine;
@@ -25,15 +26,15 @@ mod memory;
 mod payload;
 mod reader;
 mod record;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod virtual_memory;
 mod writer;
 
-pub use directory::{
-    BOOT_INFO_MAX, DirectoryEntry, Header, MAGIC, MAX_TABLES, TableFlags, TableId, announced_size,
-};
+pub use directory::{BOOT_INFO_MAX, DirectoryEntry, Header, MAGIC, MAX_TABLES, TableFlags, announced_size};
 pub use error::BootInfoError;
+pub use field::{Field, FieldKind, Layout, Value};
 pub use history::{Entropy, EntropySources, Log, Stage};
 pub use kernel::{Extent, Kernel, KernelFlags, Origin, Symbols};
 pub use machine::{
@@ -43,6 +44,7 @@ pub use machine::{
 pub use memory::{MemoryRegion, Untyped, Untypeds};
 pub use payload::{Initrd, Module, ModuleFlags};
 pub use reader::BootInfo;
-pub use record::{Fault, Record, Records, StringRef, Strings};
+pub use record::{Fault, InTable, Record, Records, StringRef, Strings};
+pub use tables::TableId;
 pub use virtual_memory::{BootStack, DirectMap, PageTables, Register, RegisterId, Window, WindowId};
 pub use writer::{BlobSize, BootInfoWriter, WriteError};

@@ -13,7 +13,7 @@ flags! {
 
 record! {
     /// A file that was packed for the kernel, on pages of its own.
-    Module in MODULES, 32 bytes {
+    Module, 32 bytes {
         /// Its name.
         name: StringRef,
         /// Where it lies, a multiple of 4 KiB.
@@ -43,7 +43,7 @@ impl Module {
 
 record! {
     /// The initial RAM disk, as firmware placed it.
-    Initrd in INITRD, 16 bytes {
+    Initrd, 16 bytes {
         /// Where it lies, at any alignment.
         phys_start: u64,
         /// Its bytes.

@@ -1,14 +1,12 @@
 //! Reading a `BootInfo`: everything is checked once, then everything is a value.
 
-use super::directory::{ALIGNMENT, DirectoryEntry, Header, MAX_RECORD, TableFlags, TableId, checksum};
+use super::directory::{ALIGNMENT, DirectoryEntry, Header, MAX_RECORD, TableFlags, checksum};
 use super::error::BootInfoError;
-use super::history::{Entropy, Log, Stage};
-use super::kernel::{Extent, Kernel, Symbols};
-use super::machine::{Console, Cpu, DeviceTree, FirmwareImage, Platform};
+use super::history::Log;
 use super::memory::{MemoryRegion, Untypeds};
-use super::payload::{Initrd, Module};
 use super::record::{Record, Records, StringRef, Strings};
-use super::virtual_memory::{BootStack, DirectMap, PageTables, Register, RegisterId, Window, WindowId};
+use super::tables::TableId;
+use super::virtual_memory::{RegisterId, WindowId};
 use crate::addr::VirtRange;
 use crate::crc32c::{Crc32c, crc32c};
 use crate::memory::RegionKind;
@@ -27,7 +25,7 @@ struct Table<'a> {
 pub struct BootInfo<'a> {
     blob: &'a [u8],
     header: Header,
-    tables: [Table<'a>; TableId::KNOWN_END],
+    tables: [Table<'a>; TableId::END],
     strings: Strings<'a>,
     command_line: &'a str,
 }
@@ -75,30 +73,13 @@ impl<'a> BootInfo<'a> {
         let mut info = Self {
             blob,
             header,
-            tables: [Table::default(); TableId::KNOWN_END],
+            tables: [Table::default(); TableId::END],
             strings: Strings::default(),
             command_line: "",
         };
         info.read_directory()?;
         info.read_texts()?;
-        info.check::<MemoryRegion>()?;
-        info.check::<Kernel>()?;
-        info.check::<Extent>()?;
-        info.check::<Symbols>()?;
-        info.check::<DirectMap>()?;
-        info.check::<Window>()?;
-        info.check::<BootStack>()?;
-        info.check::<PageTables>()?;
-        info.check::<Register>()?;
-        info.check::<Console>()?;
-        info.check::<DeviceTree>()?;
-        info.check::<Module>()?;
-        info.check::<Initrd>()?;
-        info.check::<Cpu>()?;
-        info.check::<Platform>()?;
-        info.check::<FirmwareImage>()?;
-        info.check::<Entropy>()?;
-        info.check::<Stage>()?;
+        info.check_records()?;
         info.check_extents()?;
         Ok(info)
     }
@@ -177,7 +158,7 @@ impl<'a> BootInfo<'a> {
     }
 
     /// Checks every record of one table.
-    fn check<R: Record>(&self) -> Result<(), BootInfoError> {
+    pub(super) fn check<R: Record>(&self) -> Result<(), BootInfoError> {
         let table = self.table(R::TABLE);
         if !table.bytes.is_empty() && table.stride < size_of::<R>() {
             return Err(BootInfoError::TableStride { table: R::TABLE, stride: table.stride as u32 });
@@ -215,13 +196,13 @@ impl<'a> BootInfo<'a> {
         id.index().and_then(|index| self.tables.get(index)).copied().unwrap_or_default()
     }
 
-    fn records<R: Record>(&self) -> Records<'a, R> {
+    pub(super) fn records<R: Record>(&self) -> Records<'a, R> {
         let table = self.table(R::TABLE);
         Records::new(table.bytes, table.stride)
     }
 
     /// The record of a table that decoding found to be there.
-    fn the<R: Record>(&self) -> R {
+    pub(super) fn the<R: Record>(&self) -> R {
         self.records().next().unwrap_or_default()
     }
 
@@ -235,14 +216,20 @@ impl<'a> BootInfo<'a> {
         &self.header
     }
 
+    /// The bytes of any table: of its records, one after the other, or its own.
+    pub fn table_bytes(&self, table: TableId) -> &'a [u8] {
+        self.table(table).bytes
+    }
+
+    /// The records of any table as bytes, for who reads them by the table's [`layout`](TableId::layout).
+    pub fn raw_records(&self, table: TableId) -> core::slice::ChunksExact<'a, u8> {
+        let Table { bytes, stride, .. } = self.table(table);
+        bytes.chunks_exact(stride.max(1))
+    }
+
     /// A string that a record names. Those of the records here are all found.
     pub fn string(&self, string: StringRef) -> &'a str {
         self.strings.get(string).unwrap_or_default()
-    }
-
-    /// Every page of RAM once, in ascending order.
-    pub fn memory_map(&self) -> Records<'a, MemoryRegion> {
-        self.records()
     }
 
     /// The regions that are free from the first instruction on.
@@ -266,49 +253,9 @@ impl<'a> BootInfo<'a> {
         self.free_memory().map(|region| region.length).sum()
     }
 
-    /// The kernel as it was loaded.
-    pub fn kernel(&self) -> Kernel {
-        self.the()
-    }
-
-    /// Where each part of the kernel lies.
-    pub fn extents(&self) -> Records<'a, Extent> {
-        self.records()
-    }
-
-    /// The kernel's compact symbol table.
-    pub fn symbols(&self) -> Option<Symbols> {
-        self.records().next()
-    }
-
-    /// The direct map.
-    pub fn direct_map(&self) -> DirectMap {
-        self.the()
-    }
-
-    /// The parts of the virtual address space.
-    pub fn windows(&self) -> Records<'a, Window> {
-        self.records()
-    }
-
     /// One part of the virtual address space.
     pub fn window(&self, id: WindowId) -> Option<VirtRange> {
         self.windows().find(|window| window.id == id).map(|window| window.range())
-    }
-
-    /// The boot stack and its guard.
-    pub fn boot_stack(&self) -> BootStack {
-        self.the()
-    }
-
-    /// The live translation tables.
-    pub fn page_tables(&self) -> PageTables {
-        self.the()
-    }
-
-    /// System registers as they were set.
-    pub fn registers(&self) -> Records<'a, Register> {
-        self.records()
     }
 
     /// One system register as it was set.
@@ -316,54 +263,9 @@ impl<'a> BootInfo<'a> {
         self.registers().find(|register| register.id == id).map(|register| register.value)
     }
 
-    /// The serial port that the loader speaks on.
-    pub fn console(&self) -> Option<Console> {
-        self.records().next()
-    }
-
-    /// The device tree.
-    pub fn device_tree(&self) -> Option<DeviceTree> {
-        self.records().next()
-    }
-
     /// The command line; empty if there is none.
     pub const fn command_line(&self) -> &'a str {
         self.command_line
-    }
-
-    /// The files that were packed for the kernel.
-    pub fn modules(&self) -> Records<'a, Module> {
-        self.records()
-    }
-
-    /// The initial RAM disk.
-    pub fn initrd(&self) -> Option<Initrd> {
-        self.records().next()
-    }
-
-    /// The processors.
-    pub fn cpus(&self) -> Records<'a, Cpu> {
-        self.records()
-    }
-
-    /// What the machine is.
-    pub fn platform(&self) -> Platform {
-        self.the()
-    }
-
-    /// Where firmware put the image.
-    pub fn firmware_image(&self) -> FirmwareImage {
-        self.the()
-    }
-
-    /// Entropy.
-    pub fn entropy(&self) -> Option<Entropy> {
-        self.records().next()
-    }
-
-    /// When each stage of the boot was reached.
-    pub fn timeline(&self) -> Records<'a, Stage> {
-        self.records()
     }
 
     /// What the loader said.

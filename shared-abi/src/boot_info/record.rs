@@ -4,7 +4,8 @@ use core::marker::PhantomData;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::directory::TableId;
+use super::field::Layout;
+use super::tables::TableId;
 use crate::wire::load;
 
 /// A field of a record whose value cannot be.
@@ -23,10 +24,16 @@ impl Fault {
     }
 }
 
-/// A record of a table. One type per table; the type says which.
-pub trait Record: FromBytes + IntoBytes + Immutable + KnownLayout + Copy + Default {
+/// What has a table of its own: each of the [`TableId`]s' rows says this of its type of records.
+pub trait InTable {
     /// The table that holds records of this type.
     const TABLE: TableId;
+}
+
+/// A record of a table. One type per table; the type says which.
+pub trait Record: InTable + FromBytes + IntoBytes + Immutable + KnownLayout + Copy + Default {
+    /// What it is made of.
+    const LAYOUT: Layout;
 
     /// Whether the record can be, after the one `before` it in the same table.
     ///
@@ -35,23 +42,36 @@ pub trait Record: FromBytes + IntoBytes + Immutable + KnownLayout + Copy + Defau
     fn check(&self, before: Option<&Self>, strings: &Strings<'_>) -> Result<(), Fault>;
 }
 
-/// Declares a record: its derives, its size, and the table that it belongs to.
+/// Declares a record: its derives, its size, its description, and what is checked of it.
 macro_rules! record {
-    ($(#[$meta:meta])* $name:ident in $table:ident, $size:literal bytes {
-        $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
+    ($(#[doc = $doc:literal])+ $name:ident, $size:literal bytes {
+        $($(#[doc = $field_doc:literal])+ $field:ident: $type:ty,)*
     } check $check:expr) => {
-        $(#[$meta])*
+        $(#[doc = $doc])+
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
         #[repr(C)]
         pub struct $name {
-            $($(#[$field_meta])* pub $field: $type,)*
+            $($(#[doc = $field_doc])+ pub $field: $type,)*
         }
 
         const _: () = assert!(size_of::<$name>() == $size && $size % 8 == 0);
 
         impl $crate::boot_info::Record for $name {
-            const TABLE: $crate::boot_info::TableId = $crate::boot_info::TableId::$table;
+            const LAYOUT: $crate::boot_info::Layout = $crate::boot_info::Layout {
+                words: concat!($($doc),+),
+                size: $size,
+                fields: &[$($crate::boot_info::Field {
+                    name: stringify!($field),
+                    offset: core::mem::offset_of!($name, $field),
+                    size: size_of::<$type>(),
+                    kind: $crate::boot_info::FieldKind::of(
+                        stringify!($field),
+                        <$type as $crate::boot_info::field::FieldType>::KIND,
+                    ),
+                    words: concat!($($field_doc),+),
+                }),*],
+            };
 
             fn check(
                 &self,
@@ -91,6 +111,11 @@ macro_rules! open_number {
             }
         }
 
+        impl $crate::boot_info::field::FieldType for $name {
+            const KIND: $crate::boot_info::FieldKind =
+                $crate::boot_info::FieldKind::Named(|number| Self(number).name());
+        }
+
         impl core::fmt::Display for $name {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 match self.name() {
@@ -122,6 +147,10 @@ macro_rules! flags {
             impl $name: u32 {
                 $($(#[doc = $doc])* const $flag = 1 << $bit;)*
             }
+        }
+
+        impl $crate::boot_info::field::FieldType for $name {
+            const KIND: $crate::boot_info::FieldKind = $crate::boot_info::FieldKind::Flags;
         }
     };
 }

@@ -318,6 +318,7 @@ fn dump(blob: &[u8]) -> String {
 fn the_sample_has_these_bytes() {
     // A change here is a change of the ABI: every kernel that was ever built reads these bytes.
     assert_eq!(dump(&sample()), include_str!("sample.hex"));
+    assert_eq!(directory(&sample()).len(), 21, "the sample has every table of ABI 1.0");
 }
 
 #[test]
@@ -759,17 +760,86 @@ fn registers_are_named_by_their_encoding() {
     assert_eq!(RegisterId::new(3, 5, 14, 3, 7).to_string(), "S3_5_C14_C3_7");
 }
 
-#[test]
-fn the_written_contract_lists_every_table() {
-    let contract = include_str!("../../../docs/contract.md");
-    let blob = sample();
-    for entry in directory(&blob) {
-        let (id, name) = (entry.id, entry.id.name().unwrap());
-        let needed = if TableId::NEEDED & 1 << id.0 != 0 { "yes" } else { "no" };
-        let row = format!("| {} | {name} | {} | {} | {needed} |", id.0, entry.stride, id.limit());
-        assert!(contract.contains(&row), "{row}");
+/// Words without links and line breaks.
+fn plain(words: &str) -> String {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    words.join(" ").replace("[`", "`").replace("`]", "`")
+}
+
+/// A table's records as the written contract has them.
+fn described(table: TableId, layout: &Layout) -> String {
+    let mut text = format!("### Table {}: {table}\n\n{}\n\n", table.0, plain(layout.words));
+    text.push_str("| offset | size | field | meaning |\n| ---: | ---: | --- | --- |\n");
+    for Field { name, offset, size, words, .. } in layout.fields {
+        text.push_str(&format!("| {offset} | {size} | `{name}` | {} |\n", plain(words)));
     }
-    assert_eq!(directory(&blob).len(), TableId::KNOWN_END - 1, "the sample has every table");
+    text
+}
+
+#[test]
+fn the_written_contract_describes_every_table() {
+    let contract = include_str!("../../../docs/contract.md");
+    let mut tables = String::new();
+    for &table in TableId::ALL {
+        let stride = table.layout().map_or(1, |layout| layout.size);
+        let needed = if TableId::NEEDED & 1 << table.0 != 0 { "yes" } else { "no" };
+        tables.push_str(&format!("| {} | {table} | {stride} | {} | {needed} |\n", table.0, table.limit()));
+    }
+    assert!(contract.contains(&tables), "docs/contract.md ought to say:\n{tables}");
+    let described: String = TableId::ALL
+        .iter()
+        .filter_map(|&table| table.layout().map(|layout| described(table, layout) + "\n"))
+        .collect();
+    assert!(plain(contract).contains(&plain(&described)), "docs/contract.md ought to say:\n{described}");
+}
+
+#[test]
+fn a_layout_is_the_record_without_gaps() {
+    for (table, layout) in TableId::ALL.iter().filter_map(|table| Some((table, table.layout()?))) {
+        let mut end = 0;
+        for field in layout.fields {
+            assert_eq!(field.offset, end, "{} of the {table}", field.name);
+            end += field.size;
+        }
+        assert_eq!(end, layout.size, "{table}");
+    }
+}
+
+#[test]
+fn every_table_is_checked() {
+    let blob = sample();
+    for entry in directory(&blob).into_iter().filter(|entry| !entry.id.is_bytes()) {
+        // Shorter records than this version's.
+        let (index, stride) = (entry_of(&blob, entry.id), entry.stride - 8);
+        if stride > 0 {
+            let error = refused_directory(|entries| entries[index].stride = stride);
+            assert_eq!(error, BootInfoError::TableStride { table: entry.id, stride });
+        }
+    }
+}
+
+#[test]
+fn any_table_can_be_read_by_its_layout() {
+    let blob = sample();
+    let info = BootInfo::decode(&blob).unwrap();
+    let value = |table: TableId, index: usize, name: &str| {
+        let field = table.layout().unwrap().fields.iter().find(|field| field.name == name).unwrap();
+        field.value(&info, info.raw_records(table).nth(index).unwrap())
+    };
+    assert_eq!(value(TableId::MEMORY_MAP, 4, "name"), Value::Text("secure-monitor"));
+    assert_eq!(value(TableId::MEMORY_MAP, 4, "length"), Value::Number(0x10_0000));
+    assert_eq!(value(TableId::KERNEL, 0, "virt_entry"), Value::Hex(0xFFFF_0123_4560_1008));
+    assert_eq!(value(TableId::KERNEL, 0, "abi_major"), Value::Number(1));
+    assert_eq!(value(TableId::KERNEL, 0, "flags"), Value::Hex(3));
+    assert_eq!(value(TableId::EXTENTS, 2, "origin"), Value::Name("copied"));
+    assert_eq!(value(TableId::REGISTERS, 1, "id"), Value::Name("TTBR1_EL1"));
+    assert_eq!(value(TableId::DEVICE_TREE, 0, "phys_start"), Value::Hex(0x4800_0000));
+    assert_eq!(value(TableId::ENTROPY, 0, "bytes"), Value::Bytes(&[0x5A; 32]));
+    assert_eq!(info.table_bytes(TableId::LOG), info.log().bytes);
+    assert_eq!(info.raw_records(TableId::ACPI).len(), 0);
+    let shown: Vec<String> =
+        ["model", "exit", "midr"].map(|name| value(TableId::PLATFORM, 0, name).to_string()).into();
+    assert_eq!(shown, ["\"linux,dummy-virt\"", "semihosting", "1091555380"]);
 }
 
 #[test]
@@ -844,6 +914,15 @@ fn visit(info: &BootInfo<'_>) -> u64 {
     sum ^= info.modules().map(|it| it.phys().len() ^ info.string(it.name).len() as u64).sum::<u64>();
     sum ^= info.console().map_or(0, |it| it.kind().map_or(0, |kind| kind as u64));
     sum ^= info.timeline().map(|it| info.string(it.name).len() as u64).sum::<u64>();
+    for (table, layout) in TableId::ALL.iter().filter_map(|&table| Some((table, table.layout()?))) {
+        for record in info.raw_records(table) {
+            sum += layout
+                .fields
+                .iter()
+                .map(|field| field.value(info, record).to_string().len() as u64)
+                .sum::<u64>();
+        }
+    }
     sum ^ info.command_line().len() as u64 ^ info.log().bytes.len() as u64 ^ info.cpus().len() as u64
 }
 

@@ -4,13 +4,14 @@ use core::fmt;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::field::{FieldKind, FieldType};
 use super::record::{Fault, open_number, record};
 use crate::addr::{PAGE, PageSize, PhysAddr, PhysRange, VirtAddr, VirtRange};
 use crate::contract::DIRECT_MAP_WINDOW;
 
 record! {
     /// The direct map: the virtual address of physical memory is its address plus an offset.
-    DirectMap in DIRECT_MAP, 24 bytes {
+    DirectMap, 24 bytes {
         /// The virtual address of physical address 0, a multiple of 1 GiB.
         virt_offset: u64,
         /// The lowest physical address that is mapped.
@@ -76,7 +77,7 @@ open_number! {
 
 record! {
     /// A part of the virtual address space and its purpose.
-    Window in WINDOWS, 24 bytes {
+    Window, 24 bytes {
         /// Which part.
         id: WindowId,
         /// 0.
@@ -108,7 +109,7 @@ impl Window {
 
 record! {
     /// The stack that the kernel is entered on, and the unmapped guard right below it.
-    BootStack in BOOT_STACK, 40 bytes {
+    BootStack, 40 bytes {
         /// The guard's first virtual address.
         virt_guard: u64,
         /// The guard's bytes.
@@ -155,7 +156,7 @@ impl BootStack {
 
 record! {
     /// The live translation tables: one pool, of which the first part is used.
-    PageTables in PAGE_TABLES, 48 bytes {
+    PageTables, 48 bytes {
         /// The root that TTBR1_EL1 points to.
         phys_root_high: u64,
         /// The empty root that TTBR0_EL1 points to.
@@ -245,6 +246,10 @@ impl RegisterId {
     }
 }
 
+impl FieldType for RegisterId {
+    const KIND: FieldKind = FieldKind::Named(|number| Self(number).name());
+}
+
 impl fmt::Display for RegisterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bits = |low: u32, width: u32| self.0 >> low & ((1 << width) - 1);
@@ -266,7 +271,7 @@ impl fmt::Debug for RegisterId {
 
 record! {
     /// A system register and the value that the loader set.
-    Register in REGISTERS, 16 bytes {
+    Register, 16 bytes {
         /// Which register.
         id: RegisterId,
         /// 0.

@@ -13,16 +13,16 @@
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::directory::{
-    ALIGNMENT, BOOT_INFO_MAX, CHECKSUM, CHECKSUM_SIZE, DirectoryEntry, Header, MAGIC, TableFlags, TableId,
-    checksum,
+    ALIGNMENT, BOOT_INFO_MAX, CHECKSUM, CHECKSUM_SIZE, DirectoryEntry, Header, MAGIC, TableFlags, checksum,
 };
 use super::record::{Record, StringRef};
+use super::tables::TableId;
 use crate::contract::{ABI_MAJOR, ABI_MINOR};
 use crate::crc32c::Crc32c;
 use crate::errors;
 
 /// Most tables that the writer writes: one of each.
-const TABLES: usize = TableId::KNOWN_END - 1;
+const TABLES: usize = TableId::ALL.len();
 
 /// Bytes of the largest directory.
 const DIRECTORY: usize = TABLES * size_of::<DirectoryEntry>();

@@ -11,6 +11,7 @@ use std::fmt::Write;
 
 use shared_abi::boot_info::BootInfo;
 
+use super::record;
 use super::view::View;
 use crate::size::readable;
 
@@ -36,6 +37,10 @@ pub fn html(view: &View<'_>) -> String {
             physical::draw(info, &mut page);
             address_space::draw(view, info, &mut page);
             tree::draw(view, &mut page);
+            for table in record::others(info) {
+                let text = escaped(&record::lines(info, table).join("\n"));
+                section(&mut page, &table.to_string(), &format!("<pre>{text}</pre>"));
+            }
             if view.has_run() {
                 timeline(view, &mut page);
                 entry_state(view, &mut page);
