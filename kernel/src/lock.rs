@@ -1,15 +1,35 @@
 //! A spin lock that can mask interrupts while it is held.
 //!
 //! An allocator that an interrupt handler may enter must not be interrupted by it while it is locked, or the
-//! handler waits for ever: so the lock masks first and takes second, and restores in the other order. What
+//! handler waits forever: so the lock masks first and takes second, and restores in the other order. What
 //! masking means is the machine's, told by [`Interrupts`]; on a host there is nothing to mask.
+//!
+//! ```
+//! use kernel::lock::{Lock, NoInterrupts};
+//!
+//! static TICKS: Lock<u64, NoInterrupts> = Lock::new(0);
+//!
+//! *TICKS.lock() += 1;
+//! let guard = TICKS.lock();
+//! assert_eq!(*guard, 1);
+//! assert!(TICKS.try_lock().is_none());
+//! ```
+//!
+//! `tests/loom.rs` compiles this file once more with loom's cells and atomics and tries every interleaving.
 #![expect(unsafe_code, reason = "a lock is the promise that its guard is alone with the value")]
 
+#[cfg(not(all(loom, test)))]
 use core::cell::UnsafeCell;
+#[cfg(not(all(loom, test)))]
 use core::hint;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicBool, Ordering};
+#[cfg(not(all(loom, test)))]
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering;
+
+#[cfg(all(loom, test))]
+use crate::checked::{AtomicBool, UnsafeCell, hint};
 
 /// How this CPU's interrupts are masked.
 pub trait Interrupts {
@@ -41,7 +61,7 @@ pub struct Lock<T, I = NoInterrupts> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `lock` hands the value to one guard at a time, so it moves between CPUs but is never shared by them.
+// SAFETY: `lock` gives the value to one guard at a time, so it moves between CPUs but is never shared by them.
 unsafe impl<T: Send, I> Sync for Lock<T, I> {}
 
 /// The right to use the value; gives it up when dropped.
@@ -54,11 +74,18 @@ pub struct Guard<'a, T, I: Interrupts> {
 
 impl<T, I: Interrupts> Lock<T, I> {
     /// An open lock around `value`.
+    #[cfg(not(all(loom, test)))]
     pub const fn new(value: T) -> Self {
         Self { taken: AtomicBool::new(false), interrupts: PhantomData, value: UnsafeCell::new(value) }
     }
 
-    /// Masks interrupts and waits until the value is free. Waits for ever if this CPU has it: a handler of
+    /// The same; what loom checks cannot be made in a constant.
+    #[cfg(all(loom, test))]
+    pub fn new(value: T) -> Self {
+        Self { taken: AtomicBool::new(false), interrupts: PhantomData, value: UnsafeCell::new(value) }
+    }
+
+    /// Masks interrupts and waits until the value is free. Waits forever if this CPU has it: a handler of
     /// exceptions that cannot be masked uses [`try_lock`](Self::try_lock).
     #[inline(always)]
     pub fn lock(&self) -> Guard<'_, T, I> {
@@ -108,7 +135,7 @@ impl<T, I: Interrupts> Drop for Guard<'_, T, I> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::cell::RefCell;
     use std::sync::Arc;

@@ -67,3 +67,59 @@ impl TableMemory for DirectMap {
         Some(unsafe { &*table })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::alloc::{Layout, alloc, dealloc};
+
+    use super::DirectMap;
+    use crate::frames::{FrameAllocator, Order};
+    use shared_abi::addr::{Frame, PAGE, PhysRange};
+    use shared_abi::memory::RegionKind;
+
+    /// Small enough for Miri, which checks that no reference is wrong or outlives another's claim.
+    #[test]
+    fn an_allocator_over_a_direct_map_works_on_real_memory_and_leaves_what_it_gave_alone() {
+        const RAM: u64 = 0x4000_0000;
+        const FRAMES: u64 = 64;
+        let layout = Layout::from_size_align((FRAMES * PAGE) as usize, PAGE as usize).unwrap();
+        // SAFETY: the layout is not empty.
+        let memory = unsafe { alloc(layout) };
+        assert!(!memory.is_null());
+        let offset = (memory.expose_provenance() as u64).wrapping_sub(RAM);
+        let at = |frame: Frame| {
+            let address = frame.start().get().wrapping_add(offset) as usize;
+            core::ptr::with_exposed_provenance_mut::<u8>(address)
+        };
+        // SAFETY: the frames told to the allocator are `memory`, which nothing else uses but through `at`, for frames
+        // that were handed out.
+        let map = unsafe { DirectMap::new(offset) };
+        let ram = PhysRange::from_bounds(RAM, RAM + FRAMES * PAGE).unwrap();
+        let mut frames = FrameAllocator::new([(ram, RegionKind::USABLE)].into_iter(), map).unwrap();
+        let free = frames.free_frames();
+        let mut held = Vec::new();
+        for seed in 0..20u8 {
+            let order = Order::new(seed % 3).unwrap();
+            let first = frames.allocate_zeroed(order).unwrap();
+            // SAFETY: the block was handed out.
+            unsafe {
+                assert_eq!(at(first).add(order.bytes() as usize - 1).read(), 0);
+                at(first).write_bytes(seed + 1, order.bytes() as usize);
+            }
+            held.push((first, order, seed + 1));
+            if seed % 4 == 3 {
+                let (first, order, _) = held.swap_remove(usize::from(seed) % held.len());
+                frames.free(first, order).unwrap();
+            }
+        }
+        for (first, order, seed) in held {
+            // SAFETY: the block is still handed out, and its bytes were written.
+            let (low, high) = unsafe { (at(first).read(), at(first).add(order.bytes() as usize - 1).read()) };
+            assert_eq!((low, high), (seed, seed));
+            frames.free(first, order).unwrap();
+        }
+        assert_eq!(frames.free_frames(), free);
+        // SAFETY: allocated above with this layout, and not used after this.
+        unsafe { dealloc(memory, layout) };
+    }
+}

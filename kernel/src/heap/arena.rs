@@ -65,7 +65,7 @@ impl Arena {
         #[allow(unsafe_code)]
         let bytes =
             unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(page), PAGE) };
-        bytes.iter().all(|&found| found == byte)
+        bytes == [byte; PAGE]
     }
 
     fn pages(&self, range: VirtRange) -> core::ops::Range<usize> {

@@ -143,6 +143,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "exhaustive, and without unsafe code")]
     fn every_size_gets_the_smallest_class_that_holds_it() {
         for size in 0..=LARGEST {
             let class = Class::of(layout(size, 1)).unwrap();
@@ -154,6 +155,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "exhaustive, and without unsafe code")]
     fn every_alignment_gets_a_class_that_keeps_it() {
         for shift in 0..=16 {
             for size in (0..=LARGEST).step_by(37).chain([LARGEST]) {
@@ -165,6 +167,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "exhaustive, and without unsafe code")]
     fn slack_is_at_most_a_fifth_above_128_bytes() {
         for size in 129..=LARGEST {
             let block = Class::of(layout(size, 1)).unwrap().block();

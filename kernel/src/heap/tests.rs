@@ -175,6 +175,7 @@ proptest! {
     #![proptest_config(cases(48))]
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes there")]
     fn blocks_never_overlap_keep_their_bytes_and_all_come_back(
         steps in steps(),
         budget in prop_oneof![Just(ALL_PAGES), 40..2000_usize],
@@ -211,6 +212,7 @@ proptest! {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes there")]
     fn the_checking_mode_finds_nothing_in_correct_use(steps in steps(), budget in 200..ALL_PAGES) {
         let mut heap = CheckedHeap::new();
         heap.start(Arena::new(WINDOW, budget)).unwrap();
@@ -227,6 +229,7 @@ fn steps_of_workload() -> u64 {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn the_workload_of_the_machine_holds_on_the_host() {
     // With memory to spare, and with so little that most of it is pressure.
     for (budget, seed) in [(ALL_PAGES, 1), (600, 2)] {
@@ -243,6 +246,7 @@ fn the_workload_of_the_machine_holds_on_the_host() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn the_workload_finds_broken_heaps() {
     /// Breaks what the heap does, from the hundredth block on.
     struct Broken(Heap<Arena>, usize, u32);
@@ -346,6 +350,7 @@ fn what_the_window_can_never_hold_is_refused_as_such() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn pages_of_freed_classes_serve_others_under_pressure() {
     let mut heap = heap(256);
     let small: Vec<_> = core::iter::from_fn(|| heap.allocate(layout(64, 8)).ok()).collect();
@@ -378,6 +383,7 @@ fn a_class_with_one_live_block_gives_back_all_other_spans() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn freed_blocks_are_used_before_new_memory() {
     for size in [16, 64, 1000, 5000, 40_000] {
         let mut heap = heap(ALL_PAGES);
@@ -399,6 +405,7 @@ fn freed_blocks_are_used_before_new_memory() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn holes_between_page_runs_are_unmapped_and_used_again() {
     let mut heap = heap(2000);
     let run = layout(1 << 20, 8);
@@ -424,6 +431,7 @@ fn holes_between_page_runs_are_unmapped_and_used_again() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn a_full_zone_borrows_from_the_next_and_then_from_the_page_runs() {
     // The smallest window: zones of 512 KiB, two units of 256 KiB in the last, one of them the table's.
     let mut heap = Heap::new();
@@ -644,6 +652,7 @@ fn bytes_written_on_either_side_are_found() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn a_write_after_the_free_is_found_by_looking_and_at_the_end_of_the_rest() {
     for (size, align) in CHECKED {
         let mut heap = checked();
