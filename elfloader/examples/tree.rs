@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use elfloader::device_tree::{Survey, TreeError, describe};
+use elfloader::device_tree::{Pruned, Survey, TreeError, describe};
 use elfloader::memory_map::MemoryMap;
 use elfloader::platform::Machine;
 
@@ -22,8 +22,8 @@ fn main() -> ExitCode {
                 continue;
             }
         };
-        let mut machine = Machine::new();
-        let survey = match measured(&tree, &mut machine) {
+        let (mut pruned, mut machine) = (Pruned::new(), Machine::new());
+        let survey = match measured(&tree, &mut pruned, &mut machine) {
             Ok(survey) => survey,
             Err(error) => {
                 println!("{file}: error E{:04}: {error}", error.code());
@@ -48,6 +48,10 @@ fn main() -> ExitCode {
 
 /// A frame that callgrind can find.
 #[inline(never)]
-fn measured<'t>(tree: &'t [u8], machine: &mut Machine<'t>) -> Result<Survey, TreeError<'t>> {
-    describe(tree, machine)
+fn measured<'t>(
+    tree: &'t [u8],
+    pruned: &'t mut Pruned,
+    machine: &mut Machine<'t>,
+) -> Result<Survey, TreeError<'t>> {
+    describe(tree, pruned, machine)
 }

@@ -17,6 +17,7 @@ pub use environment::{Environment, KernelTables, LoaderParts};
 pub use first_half::{Described, Mapped, Opened};
 pub use second_half::{Built, Kernel, Loaded, Planned, Ready};
 
+use crate::device_tree::Pruned;
 use crate::error::BootError;
 use crate::handoff::Entered;
 use crate::memory_map::MemoryMap;
@@ -39,7 +40,7 @@ impl Scratch<'_> {
     }
 }
 
-/// The whole boot, up to the jump. `scratch` is empty.
+/// The whole boot, up to the jump. `pruned` is room for what the machine is described from, `scratch` is empty.
 ///
 /// # Errors
 /// The first thing that is refused, with the code of whichever module refused it. Until the kernel is loaded, only the
@@ -47,15 +48,16 @@ impl Scratch<'_> {
 pub fn boot<'a, E: Environment<'a>>(
     environment: &mut E,
     entered: Entered,
+    pruned: &'a mut Pruned,
     scratch: &mut Scratch<'a>,
 ) -> Result<Ready, BootError<'a>> {
     let opened = Opened::open(environment, entered)?;
-    let described = opened.describe_machine(environment, &mut scratch.machine)?;
+    let described = opened.describe_machine(environment, pruned, &mut scratch.machine)?;
     let mut mapped = described.map_memory(environment, &mut scratch.map)?;
     boot_kernel(environment, &mut mapped)
 }
 
-/// The second half. Its lists are on the stack, where the small device tree was before.
+/// The second half. Its lists are on the stack.
 #[inline(never)]
 fn boot_kernel<'a, E: Environment<'a>>(
     environment: &mut E,

@@ -52,7 +52,7 @@ pub enum Remark<'t> {
         /// Whose value.
         node: &'t str,
         /// Which one.
-        property: &'static str,
+        property: &'t str,
     },
     /// A processor's `reg` is more of MPIDR_EL1 than the affinity, which is all that counts.
     NotAffinity {
@@ -285,17 +285,6 @@ impl Console<'_> {
     }
 }
 
-/// The interrupt controller's architecture version, for the report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gic {
-    /// GICv2 (or v1): memory-mapped CPU interface.
-    V2,
-    /// GICv3 or v4: system-register CPU interface.
-    V3,
-    /// GICv5.
-    V5,
-}
-
 /// What whoever started the loader asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootRequest<'t> {
@@ -318,8 +307,6 @@ pub struct Machine<'t> {
     pub model: &'t str,
     /// All RAM that is okay to use, as stated.
     pub memory: ArrayVec<MemoryRange, MEMORY_RANGES>,
-    /// Bytes of stated RAM at or above 2⁴⁸, which ABI 1 cannot name and which are left out of `memory`.
-    pub unnameable_memory: u64,
     /// Reserved ranges at stated places.
     pub reservations: ArrayVec<Reservation<'t>, RESERVATIONS>,
     /// Reserved ranges to be placed.
@@ -330,8 +317,6 @@ pub struct Machine<'t> {
     pub psci: Option<Psci>,
     /// The serial port for output, if one is stated and its kind is known.
     pub console: Option<Console<'t>>,
-    /// The interrupt controller's version, if it is a GIC.
-    pub gic: Option<Gic>,
     /// The timer's frequency in Hz where the machine overrides CNTFRQ_EL0, which firmware should have set.
     pub timer_frequency: Option<u32>,
     /// What whoever started the loader asks for.
@@ -346,13 +331,11 @@ impl<'t> Machine<'t> {
         Self {
             model: "",
             memory: ArrayVec::new_const(),
-            unnameable_memory: 0,
             reservations: ArrayVec::new_const(),
             dynamic_reservations: ArrayVec::new_const(),
             cpus: ArrayVec::new_const(),
             psci: None,
             console: None,
-            gic: None,
             timer_frequency: None,
             boot: BootRequest {
                 command_line: "",

@@ -45,11 +45,11 @@ fn platform_flags(found: EntryFlags, level: u64) -> PlatformFlags {
 
 fn boot(image: u64, entered: Entered) -> Result<Ready, BootError<'static>> {
     let misplaced = EntryError::Place { phys: image };
-    let scratch = scratch::take().ok_or(misplaced)?;
+    let (pruned, scratch) = scratch::take().ok_or(misplaced)?;
     // SAFETY: whoever has the scratch memory is the first and only one to get here.
     let mut machine = unsafe { Bare::new(image) }.ok_or(misplaced)?;
     names::name_loader();
-    boot::boot(&mut machine, entered, scratch)
+    boot::boot(&mut machine, entered, pruned, scratch)
 }
 
 #[cold]

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use damaged_tree::{Damage, damaged};
-use elfloader::device_tree::{Survey, describe};
+use elfloader::device_tree::{Pruned, Survey, describe, prune};
 use elfloader::memory_map::MemoryMap;
 use elfloader::platform::{EnableMethod, Machine};
 use proptest::prelude::*;
@@ -48,8 +48,8 @@ fn with_machine<T>(tree: &[u8], test: impl FnOnce(&Survey, &Machine<'_>) -> T) -
     let mut words = vec![0u64; tree.len().div_ceil(8)];
     let aligned = &mut words.as_mut_bytes()[..tree.len()];
     aligned.copy_from_slice(tree);
-    let mut machine = Machine::new();
-    let survey = describe(aligned, &mut machine).unwrap();
+    let (mut pruned, mut machine) = (Pruned::new(), Machine::new());
+    let survey = describe(aligned, &mut pruned, &mut machine).unwrap();
     test(&survey, &machine)
 }
 
@@ -62,6 +62,40 @@ fn the_oracle_agrees_on_every_real_tree() {
         let found = with_machine(&tree, |_, machine| Facts::of(machine));
         assert_eq!(Some(found), expected, "{}", path.display());
     }
+}
+
+/// What of a tree is kept.
+fn pruned(tree: &[u8]) -> Vec<u8> {
+    let mut words = vec![0u64; tree.len().div_ceil(8)];
+    words.as_mut_bytes()[..tree.len()].copy_from_slice(tree);
+    let mut pruned = Pruned::new();
+    prune(&words.as_bytes()[..tree.len()], &mut pruned).unwrap();
+    pruned.as_bytes().to_vec()
+}
+
+/// It is a tree like any other, which says the same but for seeds, and of which nothing more can be pruned.
+#[test]
+fn a_pruned_tree_is_a_plain_tree_that_says_the_same() {
+    let mut largest = 0;
+    for path in trees().into_iter().chain(trees_of_boards()) {
+        let name = path.display();
+        let tree = fs::read(&path).unwrap();
+        let small = pruned(&tree);
+        largest = largest.max(small.len());
+        assert!(small.len() < tree.len() / 2 + 1024, "{name} {}", small.len());
+        assert_eq!(pruned(&small), small, "{name}");
+        let facts = with_machine(&tree, |_, machine| Facts::of(machine));
+        assert_eq!(tree_oracle::facts(&small), Some(facts), "{name}");
+        let said = |tree: &[u8]| {
+            with_machine(tree, |_, machine| {
+                let mut machine = machine.clone();
+                (machine.boot.rng_seed, machine.boot.kaslr_seed) = (&[], 0);
+                format!("{machine:?}")
+            })
+        };
+        assert_eq!(said(&small), said(&tree), "{name}");
+    }
+    println!("the largest pruned tree has {largest} bytes");
 }
 
 /// RAM for a board that leaves it to firmware to state: as much as there can be, so that whatever it reserves is in it.
@@ -204,7 +238,7 @@ fn report(survey: &Survey, machine: &Machine<'_>) -> String {
     for cpu in &machine.cpus {
         line(format!("{cpu:?}"));
     }
-    line(format!("{:?}, {:?}, timer {:?}", machine.psci, machine.gic, machine.timer_frequency));
+    line(format!("{:?}, timer {:?}", machine.psci, machine.timer_frequency));
     line(format!("{:?}", machine.console));
     line(format!("{:?}", machine.boot));
     let mut map = MemoryMap::new();

@@ -34,6 +34,7 @@ impl Verb {
             Self::Build(flags) => &flags.machine,
             Self::Run(flags) => &flags.wanted.on.machine,
             Self::Plan(flags) => &flags.wanted.on.machine,
+            Self::Tree(flags) => &flags.on.machine,
             Self::Inspect(flags) => &flags.wanted.on.machine,
             Self::Audit(flags) => &flags.wanted.on.machine,
             Self::Check(_) | Self::Explain(_) | Self::Machines => &None,
@@ -76,6 +77,11 @@ pub enum Verb {
     #[command(after_help = "Example: handoff plan --kernel mine.elf --machine virt-el2 --memory 4G\n\
 Exit status: 101 and the refusal with its code if the boot would refuse.")]
     Plan(Plan),
+    /// Write a device tree: a machine's own, or what of one the loader reads.
+    #[command(
+        after_help = "Example: handoff tree --machine virt-el2 --pruned -o virt.dtb && dtc -I dtb virt.dtb"
+    )]
+    Tree(Tree),
     /// Stop a machine at the kernel's first instruction and show what the kernel was handed.
     #[command(after_help = "Example: handoff inspect --kernel mine.elf --machine virt-el2 --dump mine.core")]
     Inspect(Inspect),
@@ -286,6 +292,23 @@ pub struct Plan {
     /// How to show it.
     #[command(flatten)]
     pub show: Show,
+}
+
+/// Flags of `tree`.
+#[derive(Clone, Debug, Args)]
+pub struct Tree {
+    /// Device tree to read [default: the one that QEMU makes for the machine]
+    #[arg(conflicts_with_all = ["machine", "memory", "cpu", "cpus", "initrd", "append", "firmware", "form"])]
+    pub file: Option<PathBuf>,
+    /// The machine.
+    #[command(flatten)]
+    pub on: On,
+    /// Keep only what the loader reads
+    #[arg(long)]
+    pub pruned: bool,
+    /// File to write
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
 }
 
 /// Flags of `inspect`.

@@ -2,12 +2,14 @@
 
 mod support;
 
+use std::path::Path;
+
 use support::{Folder, assert_golden, contents, handoff, transcript};
 
 #[test]
 fn every_verb_has_help_with_an_example() {
     let folder = Folder::new("help");
-    for verb in ["build", "run", "check", "plan", "inspect", "audit", "explain", "machines"] {
+    for verb in ["build", "run", "check", "plan", "tree", "inspect", "audit", "explain", "machines"] {
         let output = handoff(folder.path(), &[verb, "--help"]);
         let text = transcript(&output);
         assert!(text.contains(&format!("Example: handoff {verb}")), "{text}");
@@ -143,4 +145,34 @@ fn a_reader_that_leaves_early_is_no_error() {
     let output =
         std::process::Command::new("sh").args(["-c", &command]).current_dir(folder.path()).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn a_pruned_tree_is_one_that_dtc_prints() {
+    let folder = Folder::new("tree");
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("../elfloader/tests/trees/zcu102.dtb");
+    let pruned = |from: &Path, to: &str| {
+        let to = folder.path().join(to);
+        let from = from.to_str().unwrap();
+        let ended = handoff(folder.path(), &["tree", from, "--pruned", "-o", to.to_str().unwrap()]);
+        assert_eq!(ended.status.code(), Some(0), "{}", transcript(&ended));
+        to
+    };
+    let once = pruned(&tree, "once.dtb");
+    let twice = pruned(&once, "twice.dtb");
+    assert_eq!(std::fs::read(&once).unwrap(), std::fs::read(twice).unwrap());
+    let dtc = std::process::Command::new("dtc").args(["-I", "dtb", "-O", "dts"]).arg(&once).output();
+    let Ok(dtc) = dtc else { return println!("skipped: there is no dtc to print the tree") };
+    assert!(dtc.status.success() && dtc.stderr.is_empty(), "{}", String::from_utf8_lossy(&dtc.stderr));
+    let source = String::from_utf8(dtc.stdout).unwrap();
+    for words in [
+        "memory@0 {",
+        "device_type = \"memory\"",
+        "serial@ff000000 {",
+        "enable-method = \"psci\"",
+        "stdout-path",
+    ] {
+        assert!(source.contains(words), "{words} in {source}");
+    }
+    assert!(!source.contains("interrupts"));
 }

@@ -8,7 +8,7 @@ use shared_abi::image::payload::{Kind, PayloadTable};
 
 use super::Environment;
 use crate::command_line::CommandLine;
-use crate::device_tree::{self, Survey};
+use crate::device_tree::{self, Pruned, Survey};
 use crate::entropy::{Entropy, Offered};
 use crate::error::{BootError, EntryError};
 use crate::handoff::Entered;
@@ -58,10 +58,11 @@ impl<'a> Opened<'a> {
     pub(super) fn describe_machine<'s, E: Environment<'a>>(
         &'s self,
         environment: &mut E,
+        pruned: &'a mut Pruned,
         machine: &'s mut Machine<'a>,
     ) -> Result<Described<'s, 'a>, BootError<'a>> {
         environment.begin("read the device tree");
-        let read = self.read_tree(environment, machine);
+        let read = self.read_tree(environment, pruned, machine);
         if read.is_err() {
             // The refusal is to be read where the tree says, as far as it could be read.
             environment.start_console(machine)?;
@@ -83,10 +84,11 @@ impl<'a> Opened<'a> {
     fn read_tree<E: Environment<'a>>(
         &self,
         environment: &mut E,
+        pruned: &'a mut Pruned,
         machine: &mut Machine<'a>,
     ) -> Result<(Tree, Survey), BootError<'a>> {
         let (bytes, range, source) = self.find_tree(environment)?;
-        let survey = device_tree::describe(bytes, machine)?;
+        let survey = device_tree::describe(bytes, pruned, machine)?;
         // The tree ends no later than its bytes do.
         let range = PhysRange::new(range.start(), survey.extent as u64).unwrap_or(range);
         Ok((Tree { range, source }, survey))

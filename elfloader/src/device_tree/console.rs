@@ -1,67 +1,93 @@
-//! The console that `/chosen` names: through an alias, down the path, and its address up through every bus.
+//! The console that `/chosen` names: down the path while the tree is read, and its address up through every bus.
 
 use arrayvec::ArrayVec;
-use fdt::node::FdtNode;
 use shared_abi::addr::PhysAddr;
 use shared_abi::uart::UartKind;
 
-use super::TreeError;
-use super::cells::{Bus, Cells};
-use super::class::{Class, class_at};
-use super::compact::DEPTH;
+use super::bus::Bus;
+use super::cells::Cells;
+use super::class::Class;
 use super::kind::{Kind, is_base};
 use super::node::Node;
-use super::original::Original;
+use super::prune::DEPTH;
 use super::symbol::Symbol;
 use crate::platform::{Console, Remark};
 
-/// Finds the console by its path without options; `None` if it is not there, not okay, not of a known kind, or
-/// at no physical address: a machine without console boots. Each node on the way is read to `node`.
-pub(super) fn find<'s>(
-    root: FdtNode<'_, '_>,
-    root_bus: Bus<'s>,
-    path: &str,
-    options: &'s str,
-    original: Original<'_>,
-    node: &mut Node<'s>,
-) -> Result<Option<Console<'s>>, TreeError<'s>> {
-    // Buses from the root to the node's parent.
-    let mut buses = ArrayVec::<Bus<'s>, DEPTH>::new();
-    let mut place = root;
-    let ignored = node.ignored();
-    for part in path.as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
-        let child = place.children().find(|child| is_named(child.name, part, original));
-        // What a node says as a bus counts only for what is below it.
-        let bus = if buses.is_empty() { root_bus } else { Bus::of(node) };
-        let (Some(child), Ok(())) = (child, buses.try_push(bus)) else { return Ok(None) };
-        node.read(child)?;
-        place = child;
-    }
-    let Some((parent, above)) = buses.split_last() else { return Ok(None) };
-    // Where a bus is malformed, an address below it would be a guess.
-    if node.ignored() > ignored {
-        return Ok(None);
+/// The way to the console. It ends nowhere if the console is not there, not okay, not of a known kind, or at no physical
+/// address: a machine without console boots.
+pub(super) struct Search<'s> {
+    /// What of the path is below the last node on the way.
+    rest: &'s str,
+    /// The nodes on the way to which it leads: the root, then buses.
+    buses: ArrayVec<Bus<'s>, DEPTH>,
+    /// It without its options.
+    pub found: Option<Console<'s>>,
+}
+
+impl<'s> Search<'s> {
+    /// Begins at the root, with a path without options.
+    pub(super) fn new(root: Bus<'s>, path: &'s str) -> Self {
+        let mut search = Self { rest: path.trim_matches('/'), buses: ArrayVec::new(), found: None };
+        if path.starts_with('/') && !search.rest.is_empty() {
+            search.buses.push(root);
+        }
+        search
     }
 
-    let Some(device) = Device::read(node, parent.cells) else { return Ok(None) };
-    let mut address = device.address;
-    let mut bus = parent;
-    for above in above.iter().rev() {
-        let Some(inner) = address else { return Ok(None) };
-        address = bus.translate(above.cells, inner).unwrap_or_else(|_| {
-            node.remarks.add(Remark::Malformed { node: bus.name, property: Symbol::RANGES.name() });
-            None
-        });
-        bus = above;
+    /// Looks at a node that was read, which has so many nodes above it. Of several that a part of the path may mean, the
+    /// first counts.
+    pub(super) fn visit(&mut self, node: &mut Node<'s>, above: usize) {
+        if self.buses.len() != above || !matches!(node.kind, Kind::Bus | Kind::Serial) {
+            return;
+        }
+        let (part, rest) = self.rest.split_once('/').unwrap_or((self.rest, ""));
+        // A part without unit address means the first of that name.
+        if node.name != part && !is_base(node.name.as_bytes(), part.as_bytes()) {
+            return;
+        }
+        let ignored = node.ignored();
+        self.rest = rest.trim_start_matches('/');
+        if self.rest.is_empty() {
+            self.found = self.console(node);
+        } else if node.kind == Kind::Bus {
+            let bus = Bus::of(node);
+            // Where a bus is malformed, an address below it would be a guess.
+            if node.ignored() == ignored && self.buses.try_push(bus).is_ok() {
+                return;
+            }
+        }
+        self.buses.clear();
     }
-    Ok(address.and_then(PhysAddr::new).map(|base| Console {
-        kind: device.kind,
-        base,
-        register_shift: device.shift,
-        access_width: device.width.unwrap_or(device.kind.default_layout().access_width as u8),
-        clock: device.clock,
-        options,
-    }))
+
+    /// Leaves a bus that has so many nodes above it: the way ends there if it led to it.
+    pub(super) fn leave(&mut self, above: usize) {
+        if self.buses.len() > above {
+            self.buses.clear();
+        }
+    }
+
+    /// What the node at the way's end is.
+    fn console(&self, node: &mut Node<'s>) -> Option<Console<'s>> {
+        let (parent, above) = self.buses.split_last()?;
+        let device = Device::read(node, parent.cells)?;
+        let mut address = device.address;
+        let mut bus = parent;
+        for above in above.iter().rev() {
+            address = bus.translate(above.cells, address?).unwrap_or_else(|_| {
+                node.remarks.add(Remark::Malformed { node: bus.name, property: Symbol::RANGES.name() });
+                None
+            });
+            bus = above;
+        }
+        address.and_then(PhysAddr::new).map(|base| Console {
+            kind: device.kind,
+            base,
+            register_shift: device.shift,
+            access_width: device.width.unwrap_or(device.kind.default_layout().access_width as u8),
+            clock: device.clock,
+            options: "",
+        })
+    }
 }
 
 /// A serial port as its node states it.
@@ -86,7 +112,7 @@ impl Device {
         }
         // Some boards state it in two cells.
         let clock = node.number(Symbol::CLOCK_FREQUENCY).and_then(|clock| u32::try_from(clock).ok());
-        let Some(Class::Console(kind)) = class_at(node.class()?) else { return None };
+        let Some(Class::Console(kind)) = node.class else { return None };
         let (address, _) = node.ranges(Symbol::REG, parent).next()?;
         Some(Self {
             kind,
@@ -95,16 +121,5 @@ impl Device {
             width: width.map(|width| width as u8),
             clock,
         })
-    }
-}
-
-/// Whether a path's part means a node: a part without unit address means the first of that name.
-fn is_named(copy: &str, part: &[u8], original: Original<'_>) -> bool {
-    match Kind::of_copy(copy) {
-        Some((Kind::Bus | Kind::Serial, name)) => {
-            let name = original.name(name).as_bytes();
-            name == part || is_base(name, part)
-        }
-        _ => false,
     }
 }

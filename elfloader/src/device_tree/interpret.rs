@@ -1,23 +1,26 @@
-//! From the compacted tree, which is well-formed, to the machine's description, which borrows from the original.
+//! From the pruned tree, which is well-formed, to the machine's description, which borrows from it.
 //!
-//! Of the `fdt` library only the calls that cannot panic on such a tree are used: all nodes, children, properties,
+//! Of the `fdt` library only the calls that cannot panic on such a tree are used: the root, children, properties,
 //! the reservation map. Values are still hostile: their lengths and contents are checked here. Where a node is stated
 //! twice that there should be one of, the first counts, but memory and reservations add up.
 
 use arrayvec::ArrayVec;
 use fdt::Fdt;
+use fdt::node::FdtNode;
 use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
 
-use super::cells::{Bus, Cells, Ranges, nameable};
-use super::class::{Class, class_at};
+use super::TreeError;
+use super::bus::Bus;
+use super::cells::{Cells, Ranges, nameable, number};
+use super::class::Class;
+use super::console::Search;
 use super::kind::Kind;
 use super::node::Node;
-use super::original::Original;
+use super::prune::{Chosen, console_path};
 use super::symbol::Symbol;
-use super::{TreeError, console};
 use crate::platform::{
-    BootRequest, Conduit, Cpu, DYNAMIC_RESERVATIONS, DynamicReservation, EnableMethod, Full, MEMORY_RANGES,
-    Machine, Psci, PsciVersion, Remark,
+    BootRequest, Conduit, Console, Cpu, DYNAMIC_RESERVATIONS, DynamicReservation, EnableMethod, Full,
+    MEMORY_RANGES, Machine, Psci, PsciVersion, Remark,
 };
 
 /// Most ranges that RAM can be narrowed to. Linux reads two.
@@ -28,11 +31,11 @@ const MPIDR_OTHER: u64 = 1 << 31 | 1 << 30 | 1 << 24;
 
 /// Fills in the description. The console is looked for even in a tree that is refused: the refusal is to be read.
 pub(super) fn interpret<'s>(
-    compact: &[u8],
-    original: Original<'s>,
+    pruned: &'s [u8],
+    stated: Chosen<'s>,
     machine: &mut Machine<'s>,
 ) -> Result<(), TreeError<'s>> {
-    let tree = Fdt::new(compact).map_err(|_| TreeError::Library)?;
+    let tree = Fdt::new(pruned).map_err(|_| TreeError::Library)?;
     for entry in tree.memory_reservations() {
         let (start, length) = (entry.address() as u64, entry.size() as u64);
         let wraps = TreeError::Range { node: "memreserve", start, length };
@@ -42,31 +45,47 @@ pub(super) fn interpret<'s>(
         }
     }
     machine.boot = BootRequest::default();
-    let (mut top, mut chosen, mut alias) = (None, false, None);
-    let (mut usable, mut refused) = (None, Ok(()));
-    let (mut root, mut cpus, mut reserved) = (Bus::DEFAULT, Bus::DEFAULT, Bus::DEFAULT);
-    let node = &mut Node::new(original);
-    for place in tree.all_nodes() {
-        node.read(place)?;
+    let top = tree.find_node("/").ok_or(TreeError::Library)?;
+    let node = &mut Node::new();
+    node.read(top, None);
+    let root = Bus::of(node);
+    machine.model = node.text(Symbol::MODEL).unwrap_or_default();
+    // It is printed: strings are printable (2.2.4), lest one command a terminal.
+    if machine.model.chars().any(char::is_control) {
+        machine.model = "";
+        node.malformed(Symbol::MODEL);
+    }
+    let path = match stated.alias {
+        Some((name, None)) => {
+            node.remarks.add(Remark::Malformed { node: "aliases", property: name });
+            ""
+        }
+        Some((_, Some(path))) => path,
+        None => stated.console_path,
+    };
+    let console = &mut Search::new(root, split_options(path).0);
+    let (mut chosen, mut usable) = (false, None);
+    for place in top.children() {
+        node.read(place, Some(Kind::Root));
         match node.kind {
-            Kind::Root => {
-                top = Some(place);
-                root = Bus::of(node);
-                machine.model = node.text(Symbol::MODEL).unwrap_or_default();
-                // It is printed: strings are printable (2.2.4), lest one command a terminal.
-                if machine.model.chars().any(char::is_control) {
-                    machine.model = "";
-                    node.malformed(Symbol::MODEL);
+            Kind::Memory => memory(node, root.cells, machine),
+            Kind::Cpus => {
+                let cpus = Bus::of(node);
+                for cpu in place.children() {
+                    node.read(cpu, Some(Kind::Cpus));
+                    processor(node, cpus.cells, machine);
                 }
             }
-            Kind::Memory => memory(node, root.cells, machine),
-            Kind::Cpus => cpus = Bus::of(node),
-            Kind::Cpu => processor(node, cpus.cells, machine),
-            Kind::ReservedMemory => reserved = Bus::of(node),
-            Kind::Reserved => reservation(node, &reserved, root.cells, machine),
+            Kind::ReservedMemory => {
+                let reserved = Bus::of(node);
+                for range in place.children() {
+                    node.read(range, Some(Kind::ReservedMemory));
+                    reservation(node, &reserved, root.cells, machine);
+                }
+            }
             Kind::Chosen if !chosen => {
                 chosen = true;
-                machine.boot = request(node);
+                machine.boot = request(node, stated);
                 usable = node
                     .value(Symbol::USABLE_MEMORY_RANGE)
                     .map(|_| node.ranges(Symbol::USABLE_MEMORY_RANGE, root.cells));
@@ -78,29 +97,44 @@ pub(super) fn interpret<'s>(
                     }
                 }
             }
-            Kind::Aliases => alias = node.text(Symbol::CONSOLE_ALIAS),
-            Kind::Power if machine.psci.is_none() => machine.psci = psci(node),
-            Kind::Timer if machine.timer_frequency.is_none() => {
-                machine.timer_frequency = node.cell(Symbol::CLOCK_FREQUENCY);
-            }
-            _ => {}
+            _ => devices(place, node, machine, console, 1),
         }
-        refused = refused.and(node.check());
     }
-    if let Some(usable) = usable {
-        refused = refused.and_then(|()| narrow(machine, usable));
+    if let Some(usable) = usable
+        && let Err(error) = narrow(machine, usable)
+    {
+        node.refuse(error);
     }
 
-    let (path, options) = split_options(machine.boot.console_path);
-    let path = match alias {
-        Some(alias) if !path.starts_with('/') => alias,
-        _ => path,
-    };
-    if let Some(top) = top.filter(|_| path.starts_with('/')) {
-        machine.console = console::find(top, root, split_options(path).0, options, original, node)?;
-    }
+    let (_, options) = split_options(machine.boot.console_path);
+    machine.console = console.found.map(|console| Console { options, ..console });
     machine.remarks = core::mem::take(&mut node.remarks);
-    refused
+    node.check()
+}
+
+/// A device, or the devices below a bus, with so many nodes above it.
+fn devices<'s>(
+    place: FdtNode<'_, 's>,
+    node: &mut Node<'s>,
+    machine: &mut Machine<'s>,
+    console: &mut Search<'s>,
+    above: usize,
+) {
+    console.visit(node, above);
+    match node.kind {
+        Kind::Power if machine.psci.is_none() => machine.psci = psci(node),
+        Kind::Timer if machine.timer_frequency.is_none() => {
+            machine.timer_frequency = node.cell(Symbol::CLOCK_FREQUENCY);
+        }
+        Kind::Bus => {
+            for device in place.children() {
+                node.read(device, Some(Kind::Bus));
+                devices(device, node, machine, console, above + 1);
+            }
+            console.leave(above);
+        }
+        _ => {}
+    }
 }
 
 /// A path and what follows its colon.
@@ -152,10 +186,7 @@ fn memory<'s>(node: &mut Node<'s>, cells: Cells, machine: &mut Machine<'s>) {
         if node.is_refused() {
             break;
         }
-        let range = node.nameable(start, length);
-        let left_out = length - range.map_or(0, PhysRange::len);
-        machine.unnameable_memory = machine.unnameable_memory.saturating_add(left_out);
-        if let Some(range) = range {
+        if let Some(range) = node.nameable(start, length) {
             node.must_fit(machine.add_memory(range, numa));
         }
     }
@@ -190,7 +221,7 @@ fn processor<'s>(node: &mut Node<'s>, cells: Cells, machine: &mut Machine<'s>) {
     let cpu = id.and_then(|id| Cpu::new(id & !MPIDR_OTHER, method, numa, disabled));
     match id {
         Some(id) if cpu.is_some() && id & MPIDR_OTHER != 0 => {
-            node.remarks.add(Remark::NotAffinity { node: node.name() });
+            node.remarks.add(Remark::NotAffinity { node: node.name });
         }
         _ if cpu.is_none() => node.malformed(Symbol::REG),
         _ => {}
@@ -204,7 +235,7 @@ fn processor<'s>(node: &mut Node<'s>, cells: Cells, machine: &mut Machine<'s>) {
 
 /// A child of `/reserved-memory`: Devicetree Specification 3.5.
 fn reservation<'s>(node: &mut Node<'s>, bus: &Bus<'s>, root: Cells, machine: &mut Machine<'s>) {
-    let name = node.name();
+    let name = node.name;
     let no_map = node.value(Symbol::NO_MAP).is_some();
     let asked = node.number_if(Symbol::ALIGNMENT, |alignment| alignment == 0 || alignment.is_power_of_two());
     // Where there is a place, a wish for another does not count.
@@ -273,7 +304,7 @@ fn next_place<'s>(
 
 /// Linux's binding `arm/psci.yaml`.
 fn psci(node: &mut Node<'_>) -> Option<Psci> {
-    let version = match node.class().and_then(class_at) {
+    let version = match node.class {
         Some(Class::Psci(version)) => version,
         _ => PsciVersion::V0_1,
     };
@@ -289,7 +320,7 @@ fn psci(node: &mut Node<'_>) -> Option<Psci> {
 }
 
 /// `/chosen`: Devicetree Specification 3.6, and the properties that Linux's boot added.
-fn request<'s>(node: &mut Node<'s>) -> BootRequest<'s> {
+fn request<'s>(node: &mut Node<'s>, stated: Chosen<'s>) -> BootRequest<'s> {
     let initrd = match (node.number(Symbol::INITRD_START), node.number(Symbol::INITRD_END)) {
         (Some(start), Some(end)) => {
             let range = PhysRange::from_bounds(start, end);
@@ -300,13 +331,18 @@ fn request<'s>(node: &mut Node<'s>) -> BootRequest<'s> {
         }
         _ => None,
     };
-    let stdout_path = node.text(Symbol::STDOUT_PATH).unwrap_or_default();
-    let linux_stdout_path = node.text(Symbol::LINUX_STDOUT_PATH).unwrap_or_default();
+    for symbol in [Symbol::STDOUT_PATH, Symbol::LINUX_STDOUT_PATH] {
+        node.text(symbol);
+    }
+    let kaslr_seed = stated.kaslr_seed.map(|seed| number(seed).filter(|_| !seed.is_empty()));
+    if kaslr_seed == Some(None) {
+        node.malformed(Symbol::KASLR_SEED);
+    }
     BootRequest {
         command_line: node.text(Symbol::BOOTARGS).unwrap_or_default(),
         initrd,
-        rng_seed: node.value(Symbol::RNG_SEED).unwrap_or_default(),
-        kaslr_seed: node.number(Symbol::KASLR_SEED).unwrap_or_default(),
-        console_path: if stdout_path.is_empty() { linux_stdout_path } else { stdout_path },
+        rng_seed: stated.rng_seed.unwrap_or_default(),
+        kaslr_seed: kaslr_seed.flatten().unwrap_or_default(),
+        console_path: console_path(node.value(Symbol::STDOUT_PATH), node.value(Symbol::LINUX_STDOUT_PATH)),
     }
 }

@@ -1,34 +1,31 @@
 //! What the boot reads of which nodes.
-//!
-//! In the compacted tree a node's name begins with a letter for its kind, so that whoever reads it need not work out
-//! again what it is.
 
+use super::class::Class;
 use super::symbol::{Symbol, SymbolSet};
 
-/// What a node is to the boot; the numbers are letters.
+/// What a node is to the boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub(super) enum Kind {
     /// Nothing of it or below it is read, and it is not copied.
-    Ignored = 0,
+    Ignored,
     /// The root, whose name is empty: a path begins there. The `fdt` library calls it `/`.
-    Root = b'/',
-    Aliases = b'A',
+    Root,
+    Aliases,
     /// Any node that may have devices below it.
-    Bus = b'B',
-    Cpu = b'C',
-    Chosen = b'H',
-    Memory = b'M',
+    Bus,
+    Cpu,
+    Chosen,
+    Memory,
     /// `/cpus`.
-    Cpus = b'P',
+    Cpus,
     /// A child of `/reserved-memory`.
-    Reserved = b'R',
-    Serial = b'S',
-    Timer = b'T',
+    Reserved,
+    Serial,
+    Timer,
     /// `/reserved-memory`.
-    ReservedMemory = b'V',
+    ReservedMemory,
     /// PSCI.
-    Power = b'W',
+    Power,
 }
 
 const CELLS: SymbolSet = SymbolSet::of(&[Symbol::ADDRESS_CELLS, Symbol::SIZE_CELLS]);
@@ -55,16 +52,13 @@ impl Kind {
                 Symbol::LINUX_STDOUT_PATH,
                 Symbol::INITRD_START,
                 Symbol::INITRD_END,
-                Symbol::RNG_SEED,
-                Symbol::KASLR_SEED,
                 Symbol::USABLE_MEMORY_RANGE,
                 Symbol::ELF_CORE_HEADER,
                 Symbol::IMA_BUFFER,
                 Symbol::STATUS,
             ]),
             Self::ReservedMemory => BUS.union(SymbolSet::of(&[Symbol::STATUS])),
-            // A processor's address has no size (Devicetree Specification 3.7).
-            Self::Cpus => SymbolSet::of(&[Symbol::ADDRESS_CELLS, Symbol::STATUS]),
+            Self::Cpus => CELLS.union(SymbolSet::of(&[Symbol::STATUS])),
             Self::Bus => BUS,
             Self::Reserved => SymbolSet::of(&[
                 Symbol::REG,
@@ -83,14 +77,15 @@ impl Kind {
                 Symbol::NUMA_NODE,
             ]),
             Self::Serial => SymbolSet::of(&[
+                Symbol::COMPATIBLE,
                 Symbol::REG,
                 Symbol::REG_SHIFT,
                 Symbol::REG_IO_WIDTH,
                 Symbol::REG_OFFSET,
                 Symbol::CLOCK_FREQUENCY,
             ]),
-            Self::Power => SymbolSet::of(&[Symbol::METHOD]),
-            Self::Timer => SymbolSet::of(&[Symbol::CLOCK_FREQUENCY]),
+            Self::Power => SymbolSet::of(&[Symbol::COMPATIBLE, Symbol::METHOD]),
+            Self::Timer => SymbolSet::of(&[Symbol::COMPATIBLE, Symbol::CLOCK_FREQUENCY]),
         }
     }
 
@@ -109,6 +104,9 @@ impl Kind {
         }
     }
 
+    /// The first letters of the root's children that are known by name, by their low five bits.
+    pub(super) const NAMED: u32 = 1 << (b'm' & 31) | 1 << (b'c' & 31) | 1 << (b'a' & 31) | 1 << (b'r' & 31);
+
     /// What a child of this name is, as far as the name tells: anything else is a bus until its properties
     /// tell more.
     pub(super) fn child(self, name: &[u8]) -> Self {
@@ -126,33 +124,15 @@ impl Kind {
         }
     }
 
-    /// The words, as they lie in memory, of its copy's name: a letter for the kind, then where the name is in the
-    /// original, six bits a letter, since the library wants text.
-    pub(super) fn copy_name(self, index: u32) -> [u32; 2] {
-        let letter = |shift: u32| 0x40 | (index >> shift & 0x3F) as u8;
-        let first = [self as u8, letter(18), letter(12), letter(6)];
-        [u32::from_ne_bytes(first), u32::from_ne_bytes([letter(0), 0, 0, 0])]
-    }
-
-    /// The kind of a copied node by its name, and where the original's is; the root has none.
-    pub(super) fn of_copy(name: &str) -> Option<(Self, u32)> {
-        let (first, letters) = name.as_bytes().split_first()?;
-        let kind = match first {
-            b'/' => Self::Root,
-            b'A' => Self::Aliases,
-            b'B' => Self::Bus,
-            b'C' => Self::Cpu,
-            b'H' => Self::Chosen,
-            b'M' => Self::Memory,
-            b'P' => Self::Cpus,
-            b'R' => Self::Reserved,
-            b'S' => Self::Serial,
-            b'T' => Self::Timer,
-            b'V' => Self::ReservedMemory,
-            b'W' => Self::Power,
-            _ => return None,
-        };
-        Some((kind, letters.iter().fold(0, |index, letter| index << 6 | u32::from(letter & 0x3F))))
+    /// What a child that is a bus by its name is by what it states.
+    pub(super) fn of_device(self, device_type: Option<&[u8]>, class: Option<Class>) -> Self {
+        match class {
+            _ if self == Self::Root && device_type == Some(b"memory\0") => Self::Memory,
+            None => Self::Bus,
+            Some(Class::Console(_)) => Self::Serial,
+            Some(Class::Psci(_)) => Self::Power,
+            Some(Class::Timer) => Self::Timer,
+        }
     }
 }
 

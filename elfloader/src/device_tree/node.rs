@@ -1,27 +1,29 @@
-//! One node of the compacted tree with the values that the boot reads of it.
+//! One node of the pruned tree with the values that the boot reads of it.
 
-use fdt::node::{FdtNode, NodeProperty};
+use fdt::node::FdtNode;
 use shared_abi::addr::PhysRange;
 
 use super::TreeError;
-use super::cells::{Cells, Ranges, nameable, number};
+use super::cells::{self, Cells, Ranges, nameable, number};
+use super::class::{Class, class_of};
 use super::kind::Kind;
-use super::original::Original;
-use super::symbol::{COUNT, Symbol};
+use super::symbol::{COUNT, Symbol, SymbolSet};
 use crate::platform::{Full, Remark, Remarks};
 
-/// A node of the compacted tree.
+/// A node of the pruned tree.
 ///
 /// A value that is malformed reads as if it were not there. One that the boot can lack is remarked upon; any other is
-/// remembered, so whoever reads a node need not stop at each: only [`Self::check`] fails, and nothing that was read
-/// counts if it does.
+/// remembered, so whoever reads need not stop at each: only [`Self::check`] fails, and nothing that was read counts if it
+/// does.
 pub(super) struct Node<'s> {
     pub kind: Kind,
-    original: Original<'s>,
-    /// Where its name is in the original.
-    name: u32,
-    /// By symbol, where the properties are in the original.
-    values: [Option<u32>; COUNT],
+    /// Its name; `/` is the root's.
+    pub name: &'s str,
+    /// What it is by what it is compatible with.
+    pub class: Option<Class>,
+    /// The properties that it states, and by symbol their values.
+    stated: SymbolSet,
+    values: [&'s [u8]; COUNT],
     /// The first thing that is wrong.
     fault: Option<TreeError<'s>>,
     /// What was ignored, in all nodes so far.
@@ -30,49 +32,42 @@ pub(super) struct Node<'s> {
 
 impl<'s> Node<'s> {
     /// One that states nothing, to be read over.
-    pub const fn new(original: Original<'s>) -> Self {
+    pub const fn new() -> Self {
         Self {
             kind: Kind::Ignored,
-            original,
-            name: 0,
-            values: [None; COUNT],
+            name: "",
+            class: None,
+            stated: SymbolSet::of(&[]),
+            values: [&[]; COUNT],
             fault: None,
             remarks: Remarks::new(),
         }
     }
 
-    /// Reads a node's properties, which the library calls by their symbols' letters, in place of what was read before.
+    /// Reads a node in place of what was read before; one without parent is the root.
     #[inline(never)]
-    pub fn read(&mut self, node: FdtNode<'_, '_>) -> Result<(), TreeError<'s>> {
-        (self.kind, self.name) = Kind::of_copy(node.name).ok_or(TreeError::Library)?;
-        self.values = [None; COUNT];
-        for NodeProperty { name, value } in node.properties() {
-            if let Some(place) = Symbol::index_of_letter(name).and_then(|index| self.values.get_mut(index)) {
-                *place = value.try_into().map(u32::from_be_bytes).ok();
+    pub fn read(&mut self, node: FdtNode<'_, 's>, parent: Option<Kind>) {
+        self.name = if parent.is_none() { "/" } else { node.name };
+        self.stated = SymbolSet::default();
+        for property in node.properties() {
+            if let Some(symbol) = Symbol::of(property.name.as_bytes())
+                && let Some(place) = self.values.get_mut(symbol.index())
+            {
+                *place = property.value;
+                self.stated.insert(symbol);
             }
         }
-        Ok(())
+        self.class = self.value(Symbol::COMPATIBLE).and_then(class_of);
+        self.kind = match parent {
+            None => Kind::Root,
+            Some(parent) => match parent.child(self.name.as_bytes()) {
+                Kind::Bus => parent.of_device(self.value(Symbol::DEVICE_TYPE), self.class),
+                kind => kind,
+            },
+        };
     }
 
-    /// Its name.
-    pub fn name(&self) -> &'s str {
-        match self.kind {
-            Kind::Root => "/",
-            _ => self.original.name(self.name),
-        }
-    }
-
-    /// What its copy says it is, as a number of the table of classes.
-    pub fn class(&self) -> Option<u32> {
-        self.number_of(Symbol::CLASS)
-    }
-
-    /// What the copy has for a symbol.
-    fn number_of(&self, symbol: Symbol) -> Option<u32> {
-        self.values.get(symbol.index()).copied().flatten()
-    }
-
-    /// Whether the node is as it should be, as far as it was read.
+    /// Whether all nodes so far are as they should be, as far as they were read.
     pub fn check(&mut self) -> Result<(), TreeError<'s>> {
         self.fault.take().map_or(Ok(()), Err)
     }
@@ -82,7 +77,7 @@ impl<'s> Node<'s> {
         self.remarks.kept().len() + self.remarks.more()
     }
 
-    /// Whether something is wrong with the node: what is left of it need not be read.
+    /// Whether something is wrong: what is left need not be read.
     pub const fn is_refused(&self) -> bool {
         self.fault.is_some()
     }
@@ -99,7 +94,7 @@ impl<'s> Node<'s> {
     #[inline(never)]
     pub fn malformed(&mut self, symbol: Symbol) {
         if self.kind.can_lack(symbol) {
-            return self.remarks.add(Remark::Malformed { node: self.name(), property: symbol.name() });
+            return self.remarks.add(Remark::Malformed { node: self.name, property: symbol.name() });
         }
         self.required(symbol);
     }
@@ -112,7 +107,7 @@ impl<'s> Node<'s> {
             return;
         }
         let length = self.value(symbol).map_or(0, <[u8]>::len);
-        self.refuse(TreeError::Property { node: self.name(), property: symbol.name(), length });
+        self.refuse(TreeError::Property { node: self.name, property: symbol.name(), length });
     }
 
     /// Remembers that the machine has no room for what the node states.
@@ -125,7 +120,7 @@ impl<'s> Node<'s> {
     /// Remarks that the machine has no room for what the node states.
     pub fn may_be_dropped(&mut self, added: Result<(), Full>) {
         if let Err(full) = added {
-            self.remarks.add(Remark::Dropped { node: self.name(), full });
+            self.remarks.add(Remark::Dropped { node: self.name, full });
         }
     }
 
@@ -136,7 +131,7 @@ impl<'s> Node<'s> {
 
     /// A value, if the node states it.
     pub fn value(&self, symbol: Symbol) -> Option<&'s [u8]> {
-        self.original.value(self.number_of(symbol)?)
+        self.values.get(symbol.index()).copied().filter(|_| self.stated.has(symbol))
     }
 
     /// One cell or two.
@@ -173,9 +168,7 @@ impl<'s> Node<'s> {
     /// The first string.
     #[inline(never)]
     pub fn text(&mut self, symbol: Symbol) -> Option<&'s str> {
-        let value = self.value(symbol)?;
-        let length = value.iter().position(|byte| *byte == 0);
-        let text = length.and_then(|length| core::str::from_utf8(value.get(..length)?).ok());
+        let text = cells::text(self.value(symbol)?);
         if text.is_none() {
             self.malformed(symbol);
         }
@@ -198,7 +191,7 @@ impl<'s> Node<'s> {
         let range = nameable(start, length);
         if range.is_none() {
             // The name is looked for here only: it may be long, and a value may state many ranges.
-            self.refuse(TreeError::Range { node: self.name(), start, length });
+            self.refuse(TreeError::Range { node: self.name, start, length });
         }
         range.filter(|range| !range.is_empty())
     }

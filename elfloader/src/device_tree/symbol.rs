@@ -1,7 +1,6 @@
-//! The property names that the boot reads, and the one letter that each has in the compacted tree.
-//!
-//! All other properties are left out there, so its strings block is a constant. The names are one letter long
-//! because the `fdt` library reads a name byte by byte, several times.
+//! The property names that the boot reads. All others are left out of the pruned tree.
+
+use super::word::Word;
 
 /// A property name that the boot reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +19,10 @@ macro_rules! symbols {
         }
 
         /// All names, in the order of their numbers.
-        const NAMES: &[&str] = &[$($name,)*];
+        pub(super) const NAMES: &[&str] = &[$($name,)*];
+
+        /// All names as they lie in a strings block.
+        const TEXT: &str = concat!($($name, "\0",)*);
     };
 }
 
@@ -57,8 +59,6 @@ symbols! {
     USABLE_MEMORY_RANGE "linux,usable-memory-range";
     ELF_CORE_HEADER "linux,elfcorehdr";
     IMA_BUFFER "linux,ima-kexec-buffer";
-    CONSOLE_ALIAS "console alias";
-    CLASS "class";
 }
 
 /// How many there are.
@@ -66,80 +66,52 @@ pub(super) const COUNT: usize = NAMES.len();
 
 const _: () = assert!(COUNT <= 64, "a set of symbols is 64 bits");
 
-/// The letter of the first symbol.
-const FIRST_LETTER: u8 = b'A';
+/// Bytes of the constant part of the pruned tree's strings block.
+pub(super) const STRINGS_LENGTH: usize = TEXT.len();
 
-/// The compacted tree's strings block in words as they lie in memory: a letter and a zero for each symbol.
-pub(super) const STRINGS: [u32; COUNT.div_ceil(2)] = {
-    let mut strings = [0u32; COUNT.div_ceil(2)];
+/// That part in words as they lie in memory, filled up with zeros.
+pub(super) const STRINGS: [Word; STRINGS_LENGTH.div_ceil(4)] = {
+    let mut strings = [0; STRINGS_LENGTH.div_ceil(4)];
     let mut index = 0;
-    while index < COUNT {
-        let letter = FIRST_LETTER + index as u8;
-        let [a, _, c, _] = strings[index / 2].to_ne_bytes();
-        let letters = if index.is_multiple_of(2) { [letter, 0, c, 0] } else { [a, 0, letter, 0] };
-        strings[index / 2] = u32::from_ne_bytes(letters);
+    while index < STRINGS_LENGTH {
+        let mut bytes = u32::to_ne_bytes(strings[index / 4]);
+        bytes[index % 4] = TEXT.as_bytes()[index];
+        strings[index / 4] = u32::from_ne_bytes(bytes);
         index += 1;
     }
     strings
 };
 
+/// Where each name is in it.
+const OFFSETS: [u16; COUNT] = {
+    let mut offsets = [0; COUNT];
+    let mut index = 1;
+    while index < COUNT {
+        offsets[index] = offsets[index - 1] + NAMES[index - 1].len() as u16 + 1;
+        index += 1;
+    }
+    offsets
+};
+
+/// The symbols whose names begin with a letter, as bits by number, by the letter's low five bits.
+const BY_LETTER: [u64; 32] = {
+    let mut letters = [0; 32];
+    let mut index = 0;
+    while index < COUNT {
+        letters[(NAMES[index].as_bytes()[0] & 31) as usize] |= 1 << index;
+        index += 1;
+    }
+    letters
+};
+
 impl Symbol {
-    /// Its number, less than [`COUNT`].
-    pub(super) const fn index(self) -> usize {
-        self.0 as usize
-    }
-
-    /// The number of the symbol that has this letter; `None` or no number of any for what is none.
-    pub(super) fn index_of_letter(letter: &str) -> Option<usize> {
-        let [letter] = *letter.as_bytes() else { return None };
-        letter.checked_sub(FIRST_LETTER).map(usize::from)
-    }
-
-    /// Where the letter is in [`STRINGS`].
-    pub(super) const fn offset(self) -> u32 {
-        self.0 as u32 * 2
-    }
-
-    /// The name in device trees.
-    pub(super) fn name(self) -> &'static str {
-        NAMES.get(self.0 as usize).copied().unwrap_or_default()
-    }
-}
-
-/// A set of names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SymbolSet {
-    names: u64,
-    /// The first letters of all that were ever in it, by their low five bits.
-    letters: u32,
-}
-
-impl SymbolSet {
-    /// The set of these.
-    pub(super) const fn of(symbols: &[Symbol]) -> Self {
-        let mut set = Self { names: 0, letters: 0 };
-        let mut index = 0;
-        while index < symbols.len() {
-            let name = NAMES[symbols[index].0 as usize].as_bytes();
-            set.names |= 1 << symbols[index].0;
-            set.letters |= 1 << (name[0] & 31);
-            index += 1;
-        }
-        set
-    }
-
-    /// The symbol in it whose name `text` begins with, up to a zero.
-    pub(super) fn find(self, text: &[u8]) -> Option<Symbol> {
-        let first = text.first()?;
-        // Most names begin as none in it does.
-        if self.letters & 1 << (first & 31) == 0 {
-            return None;
-        }
-        let mut candidates = self.names;
+    /// The symbol whose name a text is, or begins with up to a zero.
+    pub(super) fn of(text: &[u8]) -> Option<Self> {
+        let mut candidates = BY_LETTER.get(usize::from(text.first()? & 31)).copied()?;
         while candidates != 0 {
-            let symbol = Symbol(candidates.trailing_zeros() as u8);
-            let known = symbol.name().as_bytes();
-            if known.first() == Some(first) && text.get(known.len()) == Some(&0) && text.starts_with(known) {
+            let symbol = Self(candidates.trailing_zeros() as u8);
+            let name = symbol.name().as_bytes();
+            if matches!(text.get(name.len()), None | Some(0)) && text.starts_with(name) {
                 return Some(symbol);
             }
             candidates &= candidates - 1;
@@ -147,15 +119,123 @@ impl SymbolSet {
         None
     }
 
-    /// Takes a name out; whether it was one of them.
-    pub(super) const fn remove(&mut self, symbol: Symbol) -> bool {
-        let before = self.names;
-        self.names &= !(1 << symbol.0);
-        self.names != before
+    /// What a number of [`Strings`] says.
+    #[inline]
+    pub(super) const fn of_met(met: u8) -> Option<Self> {
+        match met {
+            0 | 1 => None,
+            _ => Some(Self(met - 2)),
+        }
+    }
+
+    /// Its number, less than [`COUNT`].
+    pub(super) const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Where its name is in [`STRINGS`].
+    pub(super) fn offset(self) -> u32 {
+        OFFSETS.get(self.index()).copied().map_or(0, u32::from)
+    }
+
+    /// Whether its value is a text of any length.
+    pub(super) const fn is_text(self) -> bool {
+        matches!(self, Self::MODEL | Self::BOOTARGS | Self::STDOUT_PATH | Self::LINUX_STDOUT_PATH)
+    }
+
+    /// The name in device trees.
+    pub(super) fn name(self) -> &'static str {
+        NAMES.get(self.index()).copied().unwrap_or_default()
+    }
+}
+
+/// A set of names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) struct SymbolSet(u64);
+
+impl SymbolSet {
+    /// The set of these.
+    pub(super) const fn of(symbols: &[Symbol]) -> Self {
+        let mut set = Self(0);
+        let mut index = 0;
+        while index < symbols.len() {
+            set.0 |= 1 << symbols[index].0;
+            index += 1;
+        }
+        set
+    }
+
+    /// Whether it has a name.
+    pub(super) const fn has(self, symbol: Symbol) -> bool {
+        self.0 >> symbol.0 & 1 != 0
+    }
+
+    /// Puts a name in.
+    pub(super) const fn insert(&mut self, symbol: Symbol) {
+        self.0 |= 1 << symbol.0;
     }
 
     /// All names of both.
     pub(super) const fn union(self, other: Self) -> Self {
-        Self { names: self.names | other.names, letters: self.letters | other.letters }
+        Self(self.0 | other.0)
+    }
+
+    /// The names that both have, in the order of their numbers.
+    pub(super) fn common(self, other: Self) -> impl Iterator<Item = Symbol> {
+        let mut names = self.0 & other.0;
+        core::iter::from_fn(move || {
+            let symbol = Symbol(names.trailing_zeros() as u8);
+            names &= names.checked_sub(1)?;
+            Some(symbol)
+        })
+    }
+}
+
+/// Offsets of a strings block for which it is remembered what stands there: more than QEMU's virt has.
+pub(super) const REMEMBERED: usize = 1024;
+
+/// A tree's strings block, of which each name is compared once.
+pub(super) struct Strings<'d> {
+    /// The block; its last byte is 0 if it has one.
+    block: &'d [u8],
+    met: [u8; REMEMBERED],
+}
+
+impl<'d> Strings<'d> {
+    pub(super) const fn new(block: &'d [u8]) -> Self {
+        Self { block, met: [0; REMEMBERED] }
+    }
+
+    /// What the name at an offset is to the boot; the outer `None` if the offset is outside the block.
+    #[inline]
+    pub(super) fn symbol(&mut self, offset: usize) -> Option<Option<Symbol>> {
+        match self.met.get(offset) {
+            Some(&met @ 1..) => Some(Symbol::of_met(met)),
+            _ => self.meet(offset),
+        }
+    }
+
+    /// By offset: 0 for what was not met, 1 for a name that is not read, else a symbol's.
+    pub(super) const fn met(&self) -> &[u8; REMEMBERED] {
+        &self.met
+    }
+
+    #[inline(never)]
+    fn meet(&mut self, offset: usize) -> Option<Option<Symbol>> {
+        let symbol = Symbol::of(self.from(offset)?);
+        if let Some(met) = self.met.get_mut(offset) {
+            *met = symbol.map_or(1, |symbol| symbol.0 + 2);
+        }
+        Some(symbol)
+    }
+
+    fn from(&self, offset: usize) -> Option<&'d [u8]> {
+        self.block.get(offset..).filter(|text| !text.is_empty())
+    }
+
+    /// The name at an offset; `None` if that is outside the block.
+    pub(super) fn name(&self, offset: usize) -> Option<&'d [u8]> {
+        let text = self.from(offset)?;
+        text.get(..text.iter().position(|byte| *byte == 0)?)
     }
 }

@@ -17,7 +17,7 @@ mod tables;
 use std::collections::BTreeMap;
 
 use elfloader::boot::{self, LoaderParts, Ready, Scratch};
-use elfloader::device_tree;
+use elfloader::device_tree::{self, Pruned};
 use elfloader::handoff::Entered;
 use elfloader::layout;
 use elfloader::platform::Machine;
@@ -59,9 +59,16 @@ pub struct Given<'a> {
 
 /// The first address of RAM that a tree states; `None` if it states none.
 pub fn ram_base(tree: &[u8]) -> Outcome<Option<u64>> {
-    let (words, mut machine) = (aligned(tree), Box::new(Machine::new()));
-    device_tree::describe(&words.as_bytes()[..tree.len()], &mut machine)?;
+    let (words, mut pruned, mut machine) = (aligned(tree), Box::new(Pruned::new()), Box::new(Machine::new()));
+    device_tree::describe(&words.as_bytes()[..tree.len()], &mut pruned, &mut machine)?;
     Ok(machine.memory.iter().map(|memory| memory.range.start().get()).min())
+}
+
+/// What of a device tree the loader reads, as a device tree.
+pub fn prune(tree: &[u8]) -> Outcome<Vec<u8>> {
+    let (words, mut pruned) = (aligned(tree), Box::new(Pruned::new()));
+    device_tree::prune(&words.as_bytes()[..tree.len()], &mut pruned)?;
+    Ok(pruned.as_bytes().to_vec())
 }
 
 /// The bytes at a multiple of 8, where firmware puts them.
@@ -102,6 +109,7 @@ fn boot(given: &Given<'_>, boot_info: &mut [u8]) -> Outcome<Planned> {
     let Places { image: start, tree: tree_start, argument, level, .. } = given.places;
     let part = |(from, to): (u64, u64)| phys(start.saturating_add(from), to - from, "the loader");
     let Parts { text, stub, data, tables, .. } = given.loader;
+    let mut pruned = Box::new(Pruned::new());
     let mut host = Host {
         given,
         loader: LoaderParts {
@@ -124,7 +132,7 @@ fn boot(given: &Given<'_>, boot_info: &mut [u8]) -> Outcome<Planned> {
     };
     let entered = Entered { arguments: [argument, 0, 0, 0], level, flags: given.places.flags() };
     let mut scratch = Box::<Scratch<'_>>::default();
-    let ready = boot::boot(&mut host, entered, &mut scratch)?;
+    let ready = boot::boot(&mut host, entered, &mut pruned, &mut scratch)?;
     let (boot_info, tables) = host.made;
     Ok(Planned { ready, boot_info, tables, roots: host.roots })
 }

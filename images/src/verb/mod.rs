@@ -10,6 +10,7 @@ mod plan;
 mod prepare;
 pub mod ready;
 mod run;
+mod tree;
 mod witness;
 
 use std::io::Write;
@@ -30,6 +31,7 @@ pub fn perform(cli: &Cli) -> u8 {
         Verb::Run(flags) => run::run(&workspace, flags),
         Verb::Check(flags) => check::check(flags),
         Verb::Plan(flags) => plan::plan(&workspace, flags),
+        Verb::Tree(flags) => tree::tree(&workspace, flags),
         Verb::Inspect(flags) => inspect::inspect(&workspace, flags),
         Verb::Audit(flags) => audit::audit(&workspace, flags),
         Verb::Explain(flags) => explain::explain(flags),

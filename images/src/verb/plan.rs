@@ -122,7 +122,7 @@ fn places(flags: &Plan, staged: &Staged, load: Load) -> Outcome<Places> {
 }
 
 /// The device tree that QEMU makes for the machine.
-fn machine_tree(program: &str, staged: &Staged) -> Outcome<Vec<u8>> {
+pub fn machine_tree(program: &str, staged: &Staged) -> Outcome<Vec<u8>> {
     if staged.boot.way_in == WayIn::UBoot {
         return Err(Failure::new(U_BOOT_DECIDES));
     }

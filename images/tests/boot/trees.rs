@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use elfloader::device_tree::describe;
+use elfloader::device_tree::{Pruned, describe};
 use elfloader::platform::Machine;
 use libtest_mimic::Failed;
 use shared_abi::addr::{PAGE, align_down, align_up};
@@ -151,8 +151,8 @@ fn map_is_right(tree: &[u8], console: &str) -> Result<(), &'static str> {
     let mut words = vec![0_u64; tree.len().div_ceil(8)];
     let aligned = &mut words.as_mut_bytes()[..tree.len()];
     aligned.copy_from_slice(tree);
-    let mut machine = Machine::new();
-    describe(aligned, &mut machine).map_err(|_| "the host refuses it")?;
+    let (mut pruned, mut machine) = (Pruned::new(), Machine::new());
+    describe(aligned, &mut pruned, &mut machine).map_err(|_| "the host refuses it")?;
     let regions = regions(console);
     if regions.is_empty() {
         let moved = machine.console.is_some_and(|console| console.base.get() != 0x900_0000);
