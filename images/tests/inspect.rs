@@ -246,7 +246,7 @@ fn a_wrong_register_or_table_is_found() {
 }
 
 #[test]
-fn damaged_dumps_are_one_line_with_status_2() {
+fn damaged_dumps_are_one_line_and_what_to_do_with_status_2() {
     let folder = Folder::new("dumps");
     folder.file("cut.core", &DUMP[..DUMP.len() - 1]);
     folder.file("empty.core", []);
@@ -268,7 +268,7 @@ fn damaged_dumps_are_one_line_with_status_2() {
             let errors = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(2), "{errors}");
             assert!(errors.starts_with(&format!("error: {file}: ")) && errors.contains(words), "{errors}");
-            assert_eq!(errors.lines().count(), 1, "{errors}");
+            assert_eq!(errors.lines().count(), 2, "{errors}");
         }
     }
     assert_eq!(folder.names(), before);
