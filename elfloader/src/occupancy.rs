@@ -9,7 +9,7 @@
 
 use shared_abi::addr::{PAGE, PageSize, PhysRange};
 use shared_abi::boot_info::TreeSource;
-use shared_abi::image::payload::Kind;
+
 use shared_abi::memory::RegionKind;
 
 use crate::command_line::CommandLine;
@@ -122,13 +122,9 @@ pub fn describe<'n>(
     }
     map.retype(image.tables, RegionKind::PAGE_TABLES, "first tables")?;
     for entry in image.payload.entries() {
-        let (kind, name) = match entry.kind {
-            Kind::MODULE => (RegionKind::MODULE, "module"),
-            Kind::SYMBOLS => (RegionKind::MODULE, "symbols"),
-            Kind::DEVICE_TREE => (RegionKind::DEVICE_TREE, "packed device tree"),
-            _ => continue,
-        };
-        map.retype(image.range_of(&entry).aligned_outward(PageSize::Size4K), kind, name)?;
+        if let (Some(kind), Some(name)) = (entry.kind.region(), entry.kind.name()) {
+            map.retype(image.range_of(&entry).aligned_outward(PageSize::Size4K), kind, name)?;
+        }
     }
     for extent in placed.plan().extents() {
         if let Origin::InPlace(_) = extent.origin() {

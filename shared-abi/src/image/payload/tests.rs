@@ -378,3 +378,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_documents_list_every_kind() {
+    let mut table =
+        String::from("| number | kind | how many | lies | is |\n| ---: | --- | --- | --- | --- |\n");
+    for (kind, meaning) in Kind::ALL {
+        let how_many = match (*kind, kind.is_single()) {
+            (Kind::KERNEL, _) => "exactly one",
+            (_, true) => "at most one",
+            (_, false) => "any number",
+        };
+        let lies = if kind.owns_pages() { "on pages of its own" } else { "at a multiple of 8" };
+        table += &format!("| {} | {kind} | {how_many} | {lies} | {} |\n", kind.0, meaning.trim());
+    }
+    let page = include_str!("../../../../docs/images.md");
+    assert!(page.contains(&table), "docs/images.md ought to say:\n{table}");
+}
+
+#[test]
+fn the_kinds_are_those_of_the_table_and_no_others() {
+    for number in 0..64 {
+        let listed = Kind::ALL.iter().any(|(kind, _)| kind.0 == number);
+        assert_eq!((Kind(number).is_known(), Kind(number).name().is_some()), (listed, listed), "{number}");
+    }
+}
