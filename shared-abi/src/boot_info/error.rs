@@ -80,7 +80,7 @@ errors! {
         => "BootInfo: the {table} is missing";
         help "look for what wrote over `BootInfo`, or for a stage of another version";
     /// A field of a record of the table with the id that is added to 620 cannot be.
-    620 (+ offset(*table)) ..= 649 Field {
+    620 (+ offset(*table)) ..= 689 Field {
         table: TableId = "The table.", index: u32 = "The record, from 0.",
         field: &'static str = "The field's name.", value: u64 = "Its value.",
     }

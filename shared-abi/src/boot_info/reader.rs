@@ -91,7 +91,7 @@ impl<'a> BootInfo<'a> {
             ..header.directory_offset + header.directory_count * header.directory_stride;
         let entries = self.blob.get(directory.start as usize..directory.end as usize).unwrap_or_default();
         let mut free = header.header_size;
-        let mut seen: u32 = 0;
+        let mut seen: u64 = 0;
         for entry in entries.chunks_exact(header.directory_stride as usize) {
             let Some(entry) = load::<DirectoryEntry>(entry) else { continue };
             let DirectoryEntry { id: table, flags, offset, count, stride, .. } = entry;

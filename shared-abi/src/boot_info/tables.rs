@@ -71,7 +71,7 @@ macro_rules! tables {
             }
 
             /// The tables without which there is no `BootInfo`, as bits by number.
-            pub(super) const NEEDED: u32 = $(tables!(@needed $needed) << $value)|*;
+            pub(super) const NEEDED: u64 = $(tables!(@needed $needed) << $value)|*;
         }
 
         $(tables!(@in_table $constant $record);)*
@@ -183,8 +183,8 @@ impl TableId {
         let (mut end, mut rest) = (0, Self::ALL);
         while let [table, others @ ..] = rest {
             assert!(table.0 as usize >= end, "the rows do not ascend");
-            // A field's error is E0620 and the table's number: the codes from E0650 on are taken.
-            assert!(table.0 < 30, "the errors of the table's fields need codes");
+            // A field's error is E0620 and the table's number: the codes from E0690 on are taken.
+            assert!(table.0 < u64::BITS, "the errors of the table's fields need codes");
             (end, rest) = (table.0 as usize + 1, others);
         }
         end

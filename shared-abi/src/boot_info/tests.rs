@@ -896,9 +896,9 @@ E0614: BootInfo: the kernel extents is there twice
 E0615: BootInfo: table 77 must be understood and is not known
 E0616: BootInfo: the kernel extents is missing
 E0623: BootInfo: rights of record 3 of the kernel extents cannot be 0x7
-E0650: BootInfo: the modules does not fit the 0x100 bytes that are left for all
-E0651: BootInfo: the modules would exceed 0x40
-E0652: BootInfo: the modules is already closed";
+E0690: BootInfo: the modules does not fit the 0x100 bytes that are left for all
+E0691: BootInfo: the modules would exceed 0x40
+E0692: BootInfo: the modules is already closed";
     assert_eq!(lines.join("\n"), golden);
 }
 

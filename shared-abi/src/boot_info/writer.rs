@@ -32,15 +32,15 @@ errors! {
     pub enum WriteError, found by "the loader when it writes `BootInfo`, and by `handoff plan`";
 
     /// The loader has no room for a table.
-    650 Full { table: TableId = "Which table was being written.", capacity: u64 = "Bytes of the buffer." }
+    690 Full { table: TableId = "Which table was being written.", capacity: u64 = "Bytes of the buffer." }
         => "BootInfo: the {table} does not fit the {capacity:#x} bytes that are left for all";
         help "pack fewer modules or shorter names; otherwise report it";
     /// A table would exceed its limit, which `docs/contract.md` states.
-    651 Limit { table: TableId = "Which table." }
+    691 Limit { table: TableId = "Which table." }
         => "BootInfo: the {table} would exceed {:#x}", table.limit();
         help "pack fewer modules, or a shorter command line";
     /// The loader wrote a table in two parts.
-    652 Closed { table: TableId = "Which table." }
+    692 Closed { table: TableId = "Which table." }
         => "BootInfo: the {table} is already closed";
         help "report it: it is a fault of the loader";
 }
