@@ -19,7 +19,7 @@ mod faults {
     // Each takes an address in x0, and comes back if nothing happens.
     global_asm!(
         ".section .text.faults, \"ax\"",
-        ".global fault_read, fault_write, fault_jump, fault_stack, fault_undefined, fault_refused",
+        ".global fault_read, fault_write, fault_jump, fault_stack, fault_undefined, fault_refused, fault_unaligned",
         ".type fault_read, %function",
         "fault_read: ldr x1, [x0]",
         "ret",
@@ -45,6 +45,15 @@ mod faults {
         "fault_refused: brk #{refused}",
         "ret",
         ".size fault_refused, . - fault_refused",
+        // With alignment checked, as a kernel may want it; the fifth instruction faults.
+        ".type fault_unaligned, %function",
+        "fault_unaligned: mrs x1, sctlr_el1",
+        "orr x1, x1, #2",
+        "msr sctlr_el1, x1",
+        "isb",
+        "ldr x1, [x0]",
+        "ret",
+        ".size fault_unaligned, . - fault_unaligned",
         refused = const shared_abi::entry::REFUSED,
     );
 
@@ -55,6 +64,7 @@ mod faults {
         fn fault_stack(address: u64);
         fn fault_undefined(address: u64);
         fn fault_refused(code: u64);
+        fn fault_unaligned(address: u64);
     }
 
     static mut DATA: [u64; 2] = [0; 2];
@@ -96,6 +106,10 @@ mod faults {
                 ("read past the kernel", fault_read, at(fault_read), kernel.virt_start + kernel.length)
             }
             "undefined" => ("run an undefined instruction", fault_undefined, at(fault_undefined), 0),
+            "unaligned-read" => {
+                let address = &raw const CONSTANT as u64 + 1;
+                ("read unaligned", fault_unaligned, at(fault_unaligned) + 16, address)
+            }
             "refused" => ("refuse BootInfo", fault_refused, at(fault_refused), 609),
             other => panic!("the command line \"{other}\" names no fault"),
         };

@@ -14,3 +14,6 @@ pub mod stages;
 pub mod tables;
 mod upper_levels;
 mod vectors;
+
+// Rust runs with the MMU on alone, and SCTLR_EL1.A is clear then.
+handoff_bare::memory_functions!();

@@ -9,6 +9,8 @@ use core::fmt::Write as _;
 use core::panic::Location;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use aarch64_cpu::registers::{ReadWriteable, SCTLR_EL1};
+use handoff_bare::barrier;
 use handoff_bare::exception::ExceptionFrame;
 use shared_abi::addr::{VirtAddr, VirtRange};
 use shared_abi::image::header::LogLevel;
@@ -94,6 +96,9 @@ static REPORTING: AtomicBool = AtomicBool::new(false);
 
 /// Where every vector leads.
 pub extern "C" fn report_fault(frame: &ExceptionFrame) -> ! {
+    // The kernel may have its accesses checked; the loader's are not all aligned.
+    SCTLR_EL1.modify(SCTLR_EL1::A::Disable);
+    barrier::isb(barrier::SY);
     let ending = if situation().in_kernel { Ending::KernelFault } else { Ending::LoaderFault };
     // A load and a store, no exclusives: the fault may be that memory is not what it should be.
     if REPORTING.load(Ordering::Relaxed) && !log().lose_console() {

@@ -12,7 +12,7 @@ struct Fault {
     label: Option<&'static str>,
 }
 
-const FAULTS: [Fault; 12] = [
+const FAULTS: [Fault; 13] = [
     // TTBR0 walks are disabled, so nothing was walked: level 0.
     Fault {
         word: "null-read",
@@ -47,6 +47,12 @@ const FAULTS: [Fault; 12] = [
         word: "stack-overflow",
         syndrome: "data abort on a write: translation fault, level 3",
         label: Some("fault_stack"),
+    },
+    // The reporter's own accesses are not aligned.
+    Fault {
+        word: "unaligned-read",
+        syndrome: "data abort on a read: alignment fault",
+        label: Some("fault_unaligned"),
     },
     Fault { word: "undefined", syndrome: "", label: Some("fault_undefined") },
     Fault {

@@ -37,6 +37,9 @@ pub fn all() -> Vec<Behaviour> {
                 .map(drop)
         }),
     ];
+    list.push(Behaviour::new("memory_functions_do_what_bytes_one_by_one_would", || {
+        boot("memory_functions", &[])?.expect_status(0)?.expect_said("20400 pieces moved").map(drop)
+    }));
     list.push(Behaviour::new("memory_appears_where_its_fault_is_resolved", || {
         boot("demand", &[])?.expect_status(0)?.expect_said("256 pages were mapped by 256 faults").map(drop)
     }));

@@ -47,6 +47,7 @@ macro_rules! instruction {
 pub mod cache;
 pub mod ending;
 pub mod exception;
+pub mod memory_functions;
 pub mod mmio;
 pub mod psci;
 pub mod semihosting;
