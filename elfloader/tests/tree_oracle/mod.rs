@@ -15,7 +15,7 @@ use shared_abi::memory::RegionKind;
 pub struct Facts {
     /// Start, length, node; nothing from 2⁴⁸ on.
     pub memory: Vec<(u64, u64, u16)>,
-    /// Start, length, no-map, name.
+    /// Start, length, no-map, name; sorted, as their order says nothing.
     pub reservations: Vec<(u64, u64, bool, String)>,
     /// Length, no-map, name.
     pub dynamic: Vec<(u64, bool, String)>,
@@ -33,7 +33,7 @@ impl Facts {
     /// What the loader found.
     pub fn of(machine: &Machine<'_>) -> Self {
         let range = |range: shared_abi::addr::PhysRange| (range.start().get(), range.len());
-        Self {
+        let mut facts = Self {
             memory: machine.memory.iter().map(|m| (range(m.range).0, range(m.range).1, m.node)).collect(),
             reservations: machine
                 .reservations
@@ -57,7 +57,9 @@ impl Facts {
             command_line: machine.boot.command_line.to_string(),
             initrd: machine.boot.initrd.map(|initrd| (initrd.start().get(), initrd.end())),
             console: machine.console.map(|console| console.base.get()),
-        }
+        };
+        facts.reservations.sort_unstable();
+        facts
     }
 }
 
@@ -109,7 +111,6 @@ fn facts_of(tree: Fdt<'_>) -> Option<Facts> {
     }
     power(&mut facts, root, 0);
     if let Some(chosen) = chosen {
-        // Of what another kernel left, its place in the list is that of `/chosen`.
         for name in ["linux,elfcorehdr", "linux,ima-kexec-buffer"] {
             for (start, length) in pairs(&value(chosen, name).unwrap_or_default(), root_cells)? {
                 add_reservation(&mut facts, start, length, false, name)?;
@@ -140,6 +141,7 @@ fn facts_of(tree: Fdt<'_>) -> Option<Facts> {
             facts.console = console(root, &path).flatten();
         }
     }
+    facts.reservations.sort_unstable();
     // What does not fit is left out or refused, which is no question of the tree's.
     let fits = facts.cpus.len() <= CPUS && facts.dynamic.len() <= DYNAMIC_RESERVATIONS;
     fits.then_some(facts)

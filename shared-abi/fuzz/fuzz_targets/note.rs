@@ -32,6 +32,10 @@ fn any_bytes(segment: &[u8], p_align: u64) {
     }
 }
 
+/// Names that linkers, compilers and libraries use; one is ours, with another type.
+const NAMES: [&[u8]; 8] =
+    [b"GNU\0", b"GNU\0", b"Go\0\0", b"LLVM\0", b"stapsdt\0", b"FreeBSD\0", &NOTE_NAME, b"Xen\0"];
+
 /// Notes of others as the bytes choose them, of both alignments and with zeros between, and ours at some place among
 /// them: it is found whole, and cut short it is refused.
 fn as_linked(mut choices: &[u8]) {
@@ -50,10 +54,7 @@ fn as_linked(mut choices: &[u8]) {
             segment.extend(ours.as_bytes());
         }
         let (Some(shape), Some(length)) = (next(), next()) else { break };
-        // Names that linkers, compilers and libraries use; one is ours, with another type.
-        let name: &[u8] =
-            [b"GNU\0", b"GNU\0", b"Go\0\0", b"LLVM\0", b"stapsdt\0", b"FreeBSD\0", &NOTE_NAME, b"Xen\0"]
-                [usize::from(shape & 7)];
+        let name = NAMES[usize::from(shape & 7)];
         // GNU properties alone are of alignment 8.
         let alignment = if shape & 7 == 0 { 8 } else { 4 };
         let zeros = usize::from(shape >> 5) * 4;
