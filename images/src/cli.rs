@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::failure::{Failure, Outcome};
 use crate::machine::{Machine, WayIn};
@@ -45,20 +45,46 @@ impl Verb {
 
 /// A mistake in the command line, in one line and what to do; `None` for what is none, such as help.
 pub fn mistake(error: &clap::Error) -> Option<Failure> {
-    use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    if !error.use_stderr() || error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return None;
     }
-    let text = error.to_string();
-    let after = |mark: &'static str| text.lines().find_map(move |line| line.trim().strip_prefix(mark));
-    let wrong: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
-    let wrong = wrong.join(" ");
-    let help = match (after("tip: "), after("Usage: ")) {
-        (Some(tip), _) => tip.to_owned(),
-        (None, Some(usage)) => format!("the usage is: {usage}"),
-        (None, None) => "handoff VERB --help shows what can be given".to_owned(),
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![text.as_str()],
+        Some(ContextValue::Strings(texts)) => texts.iter().map(String::as_str).collect(),
+        _ => Vec::new(),
     };
-    Some(Failure::new(wrong.strip_prefix("error: ").unwrap_or(&wrong)).with_help(help))
+    let first = |kind| context(kind).first().copied();
+    let flag = first(ContextKind::InvalidArg).and_then(|flag| flag.split(' ').next()).unwrap_or_default();
+    if let Some(failure) =
+        std::error::Error::source(error).and_then(|source| source.downcast_ref::<Failure>())
+    {
+        return Some(failure.clone().within(flag));
+    }
+    let text = error.to_string();
+    let lines: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let wrong = lines.join(" ");
+    let wrong = wrong.strip_prefix("error: ").unwrap_or(&wrong);
+    let wrong = wrong.split(" [possible values").next().unwrap_or_default();
+    let verbs = Cli::command();
+    let verbs: Vec<_> = verbs.get_subcommands().map(clap::Command::get_name).collect();
+    let known = context(ContextKind::ValidValue);
+    let usage = text.lines().find_map(|line| line.trim().strip_prefix("Usage: "));
+    let help = match (error.kind(), wrong.split_once(" is not in "), first(ContextKind::SuggestedArg)) {
+        (ErrorKind::InvalidSubcommand, ..) => {
+            suggest::help(first(ContextKind::InvalidSubcommand).unwrap_or_default(), "give one of", verbs)
+        }
+        (ErrorKind::InvalidValue, ..) if !known.is_empty() => {
+            suggest::help(first(ContextKind::InvalidValue).unwrap_or_default(), "give one of", known)
+        }
+        (ErrorKind::ValueValidation, Some((_, range)), _) => format!("give a number in {range}"),
+        (ErrorKind::ArgumentConflict, ..) => "leave one of the two out".into(),
+        (_, _, Some(meant)) => format!("did you mean {meant}?"),
+        _ => usage.map_or("handoff VERB --help shows what can be given".into(), |usage| {
+            format!("the usage is: {usage}")
+        }),
+    };
+    Some(Failure::new(wrong, help))
 }
 
 /// What the tool does.
@@ -131,13 +157,14 @@ pub struct Module {
 }
 
 impl std::str::FromStr for Module {
-    type Err = String;
+    type Err = Failure;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Outcome<Self> {
         let (name, file) = text.split_once('=').filter(|(_, file)| !file.is_empty()).ok_or_else(|| {
-            format!("{text:?} is not a module: write NAME=FILE, as in init.cpio=rootfs/init.cpio")
+            let help = "write NAME=FILE, as in init.cpio=rootfs/init.cpio";
+            Failure::new(format!("{text:?} is not a module"), help)
         })?;
-        recipe::module_name(name).map_err(|failure| failure.words().to_owned())?;
+        recipe::module_name(name)?;
         Ok(Self { name: name.to_owned(), file: file.into() })
     }
 }
@@ -347,12 +374,14 @@ pub struct Audit {
 pub struct Address(pub u64);
 
 impl std::str::FromStr for Address {
-    type Err = String;
+    type Err = Failure;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Outcome<Self> {
         let digits = text.strip_prefix("0x").unwrap_or(text).replace('_', "");
-        let wrong =
-            |_| format!("{text:?} is not an address: write it in hexadecimal, as in 0xffff008000001000");
+        let wrong = |_| {
+            let help = "write it in hexadecimal, as in 0xffff008000001000";
+            Failure::new(format!("{text:?} is not an address"), help)
+        };
         u64::from_str_radix(&digits, 16).map(Self).map_err(wrong)
     }
 }
@@ -385,8 +414,10 @@ impl What {
             (Some(name), Some(Named::Kernel(kernel))) => Recipe { kernel, ..recipe_named(workspace, name)? },
             (Some(name), Some(Named::Recipe(path))) => {
                 let path = path.display();
-                return Err(Failure::new(format!("two recipes, {name} and {path}"))
-                    .with_help("give one, or give --kernel an ELF file"));
+                return Err(Failure::new(
+                    format!("two recipes, {name} and {path}"),
+                    "give one, or give --kernel an ELF file",
+                ));
             }
             (_, Some(Named::Nothing(failure))) => return Err(failure),
         };
@@ -437,7 +468,7 @@ impl On {
         let row = recipe.machine;
         let way = match (recipe.firmware, self.form) {
             (Some(Firmware::UBoot), Some(Form::Elf)) => {
-                return Err(Failure::new("U-Boot starts the image form").with_help("leave out --form elf"));
+                return Err(Failure::new("U-Boot starts the image form", "leave out --form elf"));
             }
             (Some(Firmware::UBoot), _) => WayIn::UBoot,
             (_, Some(Form::Elf)) => WayIn::Elf,
@@ -448,14 +479,14 @@ impl On {
             (None, None) => row.way_in,
         };
         match way {
-            WayIn::Elf if row.elf.is_none() => {
-                Err(Failure::new(format!("{} has no place for an ELF form", row.name))
-                    .with_help("leave out --form elf"))
-            }
-            WayIn::UBoot if row.qemu.split(',').next() != Some("virt") => {
-                Err(Failure::new(format!("U-Boot is there for virt only, not for {}", row.name))
-                    .with_help("leave out --firmware u-boot, or give --machine virt-u-boot"))
-            }
+            WayIn::Elf if row.elf.is_none() => Err(Failure::new(
+                format!("{} has no place for an ELF form", row.name),
+                "leave out --form elf",
+            )),
+            WayIn::UBoot if row.qemu.split(',').next() != Some("virt") => Err(Failure::new(
+                format!("U-Boot is there for virt only, not for {}", row.name),
+                "leave out --firmware u-boot, or give --machine virt-u-boot",
+            )),
             way => Ok(way),
         }
     }
@@ -486,14 +517,17 @@ fn named(workspace: &Workspace, name: &str) -> Named {
         }
     }
     Named::Nothing(if path.is_dir() {
-        Failure::new(format!("{name} is a folder")).with_help("give an ELF file or a recipe")
+        Failure::new(format!("{name} is a folder"), "give an ELF file or a recipe")
     } else {
         let names = workspace.recipe_names();
-        Failure::new(format!("no kernel {name}")).with_help(suggest::help(
-            name,
-            "give an ELF file, a .toml recipe, or one of",
-            names.iter().map(String::as_str),
-        ))
+        Failure::new(
+            format!("no kernel {name}"),
+            suggest::help(
+                name,
+                "give an ELF file, a .toml recipe, or one of",
+                names.iter().map(String::as_str),
+            ),
+        )
     })
 }
 
@@ -511,8 +545,8 @@ fn recipe_named(workspace: &Workspace, name: &str) -> Outcome<Recipe> {
         Named::Kernel(kernel) => Ok(Recipe::of(kernel)),
         Named::Nothing(failure) if path.is_dir() => Err(failure),
         Named::Nothing(failure) => {
-            let help = failure.help().unwrap_or_default();
-            Err(Failure::new(format!("no recipe {name}")).with_help(help))
+            let help = failure.help();
+            Err(Failure::new(format!("no recipe {name}"), help))
         }
     }
 }

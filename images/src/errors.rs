@@ -15,6 +15,13 @@ pub fn find(code: u16) -> Option<&'static ErrorDoc> {
     all().into_iter().find(|row| row.explains(code))
 }
 
+/// What to do about the error that a line of the console names, as in `error E0203: …`.
+pub fn help_of(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("error E")?;
+    let row = find(rest.get(..4)?.parse().ok()?)?;
+    Some(row.help().to_string())
+}
+
 /// The code as it is printed, or the first and last of a row of several.
 pub fn number(row: &ErrorDoc) -> String {
     if row.code == row.last {

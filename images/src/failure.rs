@@ -17,26 +17,21 @@ use shared_abi::error::Explained;
 pub struct Failure {
     code: Option<u16>,
     words: String,
-    help: Option<String>,
+    help: String,
 }
 
 /// A result whose error is for the person at the terminal.
 pub type Outcome<T> = Result<T, Failure>;
 
 impl Failure {
-    /// A failure that says `words`: what is wrong.
-    pub fn new(words: impl Into<String>) -> Self {
-        Self { code: None, words: words.into(), help: None }
-    }
-
-    /// The same failure, and what to do.
-    pub fn with_help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+    /// A failure that says `words`, what is wrong, and `help`, what to do.
+    pub fn new(words: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { code: None, words: words.into(), help: help.into() }
     }
 
     /// What to do.
-    pub fn help(&self) -> Option<&str> {
-        self.help.as_deref()
+    pub fn help(&self) -> &str {
+        &self.help
     }
 
     /// The code of a refusal.
@@ -61,7 +56,7 @@ impl Failure {
             ErrorKind::StorageFull => "free some space, or set TMPDIR to a folder that has it",
             _ => "check the file and its file system",
         };
-        Self::new(format!("{}: {words}", path.display())).with_help(help)
+        Self::new(format!("{}: {words}", path.display()), help)
     }
 
     /// The same failure, said to be of `what`.
@@ -84,8 +79,7 @@ impl std::error::Error for Failure {}
 /// What the boot would refuse, with the code and in the words that the boot has for it.
 impl<E: Explained> From<E> for Failure {
     fn from(error: E) -> Self {
-        let help = Some(error.help().to_string());
-        Self { code: Some(error.code()), words: error.to_string(), help }
+        Self { code: Some(error.code()), words: error.to_string(), help: error.help().to_string() }
     }
 }
 
@@ -98,9 +92,10 @@ pub fn read(path: &Path) -> Outcome<Vec<u8>> {
 /// not made.
 pub fn folder_is_there(path: &Path) -> Outcome<()> {
     match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            Err(Failure::new(format!("{}: there is no such folder", folder.display())))
-        }
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(Failure::new(
+            format!("{}: there is no such folder", folder.display()),
+            "make the folder first, or correct its name",
+        )),
         _ => Ok(()),
     }
 }
@@ -109,8 +104,9 @@ pub fn folder_is_there(path: &Path) -> Outcome<()> {
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Outcome<()> {
     let fail = |error| Failure::io(path, &error);
     folder_is_there(path)?;
-    let name =
-        path.file_name().ok_or_else(|| Failure::new(format!("{}: not a file name", path.display())))?;
+    let name = path.file_name().ok_or_else(|| {
+        Failure::new(format!("{}: not a file name", path.display()), "give the name of a file to write")
+    })?;
     let mut neighbour = name.to_os_string();
     neighbour.push(format!(".{}.tmp", std::process::id()));
     let neighbour = path.with_file_name(neighbour);
@@ -152,7 +148,7 @@ mod tests {
         let failure = Failure::from(HeaderError::Short { length: 7 }).within("mine.img");
         assert_eq!(failure.code(), Some(101));
         assert!(failure.to_string().starts_with("error E0101: mine.img: "), "{failure}");
-        assert!(failure.help().is_some_and(|help| help.contains("whole image")), "{failure:?}");
+        assert!(failure.help().contains("whole image"), "{failure:?}");
     }
 
     #[test]

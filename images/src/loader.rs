@@ -18,9 +18,12 @@ pub const LOADER_START: u64 = HANDOFF_WINDOW.start().get() + HEADER_PAGE as u64;
 /// The most that the loader may take, header page included: what one level 3 table maps.
 const LOADER_MAX: u64 = 2 << 20;
 
+/// What to do about a loader that cannot be packed.
+const REBUILD: &str = "build the loader with its own linker script, linker/elfloader.ld";
+
 /// The loader's bytes as they lie in the image from +0x1000, zeros included, a whole number of pages.
 pub fn flatten(file: &[u8]) -> Outcome<Vec<u8>> {
-    let wrong = |words: String| Failure::new(format!("the loader's ELF file {words}"));
+    let wrong = |words: String| Failure::new(format!("the loader's ELF file {words}"), REBUILD);
     let elf =
         ElfFile64::<Endianness>::parse(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
     if elf.entry() != LOADER_START {
@@ -82,7 +85,7 @@ pub struct Parts {
 
 /// Finds the parts by the names that the linker script and the vectors give them.
 pub fn parts(file: &[u8]) -> Outcome<Parts> {
-    let wrong = |words: String| Failure::new(format!("the loader's ELF file {words}"));
+    let wrong = |words: String| Failure::new(format!("the loader's ELF file {words}"), REBUILD);
     let elf =
         ElfFile64::<Endianness>::parse(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
     let address = |name: &str| {

@@ -100,7 +100,7 @@ pub fn pack(contents: &Contents) -> Outcome<Packed> {
     let mut blobs: Vec<(u64, &[u8])> = Vec::new();
     let mut place = |kind: Kind, name: &str, offset: u64, bytes: &'_ [u8]| -> Outcome<Entry> {
         let field = name_field(name).ok_or_else(|| {
-            Failure::new(format!("{name:?} is no name for a payload: at most 31 bytes fit"))
+            Failure::new(format!("{name:?} is no name for a payload"), "give one of at most 31 bytes")
         })?;
         parts.push(Part::new(&kind.to_string(), name, offset, bytes.len()));
         let entry = Entry::new(kind, field, offset, bytes.len() as u64);
@@ -139,13 +139,19 @@ pub fn pack(contents: &Contents) -> Outcome<Packed> {
         log_level: contents.log,
         phys_tree_hint: contents.tree_hint,
     };
-    let size = usize::try_from(image_size)
-        .map_err(|_| Failure::new("the image is larger than this host can hold"))?;
+    let size = usize::try_from(image_size).map_err(|_| {
+        Failure::new("the image is larger than this host can hold", "pack less, or on a 64-bit host")
+    })?;
     let mut bytes = vec![0; size];
     bytes[..HEADER_PAGE].copy_from_slice(&header.encode(crc32c));
     bytes[HEADER_PAGE..][..contents.loader.len()].copy_from_slice(&contents.loader);
     let marker = PayloadTable::encode(&entries, image_size, &mut bytes[table_offset as usize..], crc32c)
-        .ok_or_else(|| Failure::new(format!("{} payload entries are too many for a table", entries.len())))?;
+        .ok_or_else(|| {
+            Failure::new(
+                format!("{} payload entries are too many for a table", entries.len()),
+                "pack fewer modules, or several in an archive",
+            )
+        })?;
     for (offset, blob) in blobs {
         bytes[offset as usize..][..blob.len()].copy_from_slice(blob);
     }
@@ -254,6 +260,6 @@ mod tests {
     #[test]
     fn a_name_that_does_not_fit_is_refused() {
         let long = Contents { kernel_name: "x".repeat(32), ..contents() };
-        assert!(pack(&long).unwrap_err().to_string().contains("at most 31 bytes fit"));
+        assert!(pack(&long).unwrap_err().help().contains("at most 31 bytes"));
     }
 }

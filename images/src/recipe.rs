@@ -135,10 +135,13 @@ impl Seed {
 }
 
 impl std::str::FromStr for Seed {
-    type Err = String;
+    type Err = Failure;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a seed: write 1 to 32 bytes in hexadecimal, as in 0123abcd");
+    fn from_str(text: &str) -> Outcome<Self> {
+        let wrong = || {
+            let help = "write 1 to 32 bytes in hexadecimal, as in 0123abcd";
+            Failure::new(format!("{text:?} is not a seed"), help)
+        };
         let digits = text.strip_prefix("0x").unwrap_or(text);
         if digits.is_empty() || digits.len() > 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(wrong());
@@ -174,9 +177,12 @@ impl Recipe {
     /// Reads the file at `path`.
     pub fn read(path: &Path) -> Outcome<Self> {
         let bytes = crate::failure::read(path)?;
-        let text = String::from_utf8(bytes)
-            .map_err(|_| Failure::new(format!("{}: a recipe is TOML, in UTF-8", path.display())))
-            .map_err(|failure| failure.with_help("a kernel's file is given with --kernel"))?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Failure::new(
+                format!("{}: a recipe is TOML, in UTF-8", path.display()),
+                "a kernel's file is given with --kernel",
+            )
+        })?;
         Self::parse(Source { path, text: &text, is_there: Path::is_file })
     }
 
@@ -213,8 +219,8 @@ impl Recipe {
         }
         if let Some(seconds) = machine.timeout {
             if *seconds.get_ref() == 0 {
-                let failure = source.mistake(Some(seconds.span()), "a timeout of 0 is over at once");
-                return Err(failure.with_help("give seconds, at least 1"));
+                let words = "a timeout of 0 is over at once";
+                return Err(source.mistake(Some(seconds.span()), words, "give seconds, at least 1"));
             }
             recipe.timeout = seconds.into_inner();
         }
@@ -234,25 +240,18 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn mistake(self, span: Option<std::ops::Range<usize>>, words: &str) -> Failure {
+    fn mistake(self, span: Option<std::ops::Range<usize>>, words: &str, help: impl Into<String>) -> Failure {
         let at = span.map_or(0, |span| span.start).min(self.text.len());
         let line = self.text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
-        Failure::new(format!("{}:{line}: {words}", self.path.display()))
+        Failure::new(format!("{}:{line}: {words}", self.path.display()), help)
     }
 
     fn check<T, U>(self, value: &Spanned<T>, checked: Outcome<U>) -> Outcome<U> {
-        checked.map_err(|failure| {
-            let here = self.mistake(Some(value.span()), failure.words());
-            failure.help().map(|help| here.clone().with_help(help)).unwrap_or(here)
-        })
+        checked.map_err(|failure| self.mistake(Some(value.span()), failure.words(), failure.help()))
     }
 
-    /// A value as `text.parse()` has it, whose errors say what is wrong, a colon, and what would be right.
-    fn parse<T: std::str::FromStr<Err = String>>(self, value: &Spanned<String>) -> Outcome<T> {
-        value.get_ref().parse().map_err(|words: String| {
-            let (wrong, right) = words.rsplit_once(": ").unwrap_or((&words, "see docs/images.md"));
-            self.mistake(Some(value.span()), wrong).with_help(right)
-        })
+    fn parse<T: std::str::FromStr<Err = Failure>>(self, value: &Spanned<String>) -> Outcome<T> {
+        self.check(value, value.get_ref().parse())
     }
 
     /// A file, named from the recipe's folder, that is there.
@@ -261,8 +260,9 @@ impl Source<'_> {
         if (self.is_there)(&file) {
             return Ok(file);
         }
-        let failure = self.mistake(Some(named.span()), &format!("there is no file {}", file.display()));
-        Err(failure.with_help("check the name: files are named from the recipe's own folder"))
+        let words = format!("there is no file {}", file.display());
+        let help = "check the name: files are named from the recipe's own folder";
+        Err(self.mistake(Some(named.span()), &words, help))
     }
 
     fn not_toml(self, error: &toml::de::Error) -> Failure {
@@ -271,16 +271,14 @@ impl Source<'_> {
         let (wrong, expected) = match message.split_once(", expected ") {
             Some((wrong, expected)) if wrong.starts_with("unknown ") => (wrong, expected),
             _ => {
-                return self
-                    .mistake(error.span(), &message)
-                    .with_help("see docs/images.md for what a recipe holds");
+                return self.mistake(error.span(), &message, "see docs/images.md for what a recipe holds");
             }
         };
         let quoted = |text: &str| text.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
         let name = quoted(wrong).pop().unwrap_or_default();
         let known = quoted(expected);
         let help = suggest::help(&name, "give one of", known.iter().map(String::as_str));
-        self.mistake(error.span(), wrong).with_help(help)
+        self.mistake(error.span(), wrong, help)
     }
 
     fn command_line(self, line: Spanned<String>) -> Outcome<String> {
@@ -296,12 +294,16 @@ pub const COMMAND_LINE_MAX: usize = 2047;
 pub fn command_line(line: &str) -> Outcome<()> {
     if line.len() > COMMAND_LINE_MAX {
         let length = line.len();
-        return Err(Failure::new(format!("a command line of {length} bytes is too long"))
-            .with_help(format!("shorten it: at most {COMMAND_LINE_MAX} bytes fit")));
+        return Err(Failure::new(
+            format!("a command line of {length} bytes is too long"),
+            format!("shorten it: at most {COMMAND_LINE_MAX} bytes fit"),
+        ));
     }
     if line.chars().any(char::is_control) {
-        return Err(Failure::new("a command line is one line without control characters")
-            .with_help("separate its words by spaces"));
+        return Err(Failure::new(
+            "a command line is one line without control characters",
+            "separate its words by spaces",
+        ));
     }
     Ok(())
 }
@@ -357,9 +359,11 @@ impl File {
             Kernel { bin: None, example: None, elf: Some(path) } => {
                 source.file(folder, &path).map(KernelSource::Elf)
             }
-            _ => Err(source
-                .mistake(Some(kernel.span()), "[kernel] takes one of bin, example and elf")
-                .with_help("give one of them: elf = \"FILE\" for a kernel that is built already")),
+            _ => Err(source.mistake(
+                Some(kernel.span()),
+                "[kernel] takes one of bin, example and elf",
+                "give one of them: elf = \"FILE\" for a kernel that is built already",
+            )),
         }
     }
 
@@ -376,8 +380,10 @@ impl File {
 pub fn module_name(name: &str) -> Outcome<()> {
     const ROOM: usize = 31;
     if name.is_empty() || name.len() > ROOM || name.chars().any(char::is_control) {
-        return Err(Failure::new(format!("{name:?} names no module"))
-            .with_help(format!("give a name of 1 to {ROOM} bytes of text")));
+        return Err(Failure::new(
+            format!("{name:?} names no module"),
+            format!("give a name of 1 to {ROOM} bytes of text"),
+        ));
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::failure::{Failure, Outcome};
+
 /// A number of bytes, at least one, written with a binary unit where one divides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(u64);
@@ -22,10 +24,13 @@ impl Size {
 }
 
 impl FromStr for Size {
-    type Err = String;
+    type Err = Failure;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a size: write a number and K, M, G or T, as in 128M or 8G");
+    fn from_str(text: &str) -> Outcome<Self> {
+        let wrong = || {
+            let help = "write a number and K, M, G or T, as in 128M or 8G";
+            Failure::new(format!("{text:?} is not a size"), help)
+        };
         let plain = text.strip_suffix("iB").or_else(|| text.strip_suffix('B')).unwrap_or(text);
         let unit = plain.chars().last().map(|last| last.to_ascii_uppercase());
         let shift = UNITS.iter().find(|(letter, _)| Some(*letter) == unit).map(|(_, shift)| *shift);
@@ -93,7 +98,7 @@ mod tests {
     fn what_is_no_size_says_what_would_be() {
         for text in ["", "M", "0", "0M", "1.5G", "-1M", "12X", "12B", "99999999T", "+", "ÄM"] {
             let error = text.parse::<Size>().unwrap_err();
-            assert!(error.contains("as in 128M"), "{text}: {error}");
+            assert!(error.help().contains("as in 128M"), "{text}: {error}");
         }
     }
 

@@ -14,6 +14,9 @@ use crate::failure::{Failure, Outcome};
 use crate::recipe::KernelSource;
 use crate::workspace::Workspace;
 
+/// What to do about a build that lacks something.
+const SET_UP: &str = "run scripts/setup.sh, which sets up what the build needs; its messages are above";
+
 /// The target triple of both stages.
 const TARGET: &str = "aarch64-unknown-none-softfloat";
 
@@ -70,23 +73,26 @@ fn cargo(workspace: &Workspace, package: &str, what: &[&str], flag: Option<&str>
     if crate::style::Style::stderr().has_colour() {
         command.env("CARGO_TERM_COLOR", "always");
     }
-    let built = patiently(command).map_err(|error| {
-        Failure::new(format!("cannot start {program}: {error}; scripts/handoff sets up what the build needs"))
-    })?;
+    let built = patiently(command)
+        .map_err(|error| Failure::new(format!("cannot start {program}: {error}"), SET_UP))?;
     if !built.good {
         let remedy = match set("HANDOFF_CARGO") {
-            Some(_) => "the messages above say why",
-            None => "the messages above say why; scripts/handoff sets up what the build needs",
+            Some(_) => "mend what the messages above name",
+            None => SET_UP,
         };
-        return Err(Failure::new(format!("building {package} ({}) failed: {remedy}", what.join(" "))));
+        return Err(Failure::new(format!("building {package} ({}) failed", what.join(" ")), remedy));
     }
     let messages = built.output.split(|&byte| byte == b'\n');
     let executable = messages
         .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
         .filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
         .next_back();
-    executable
-        .ok_or_else(|| Failure::new(format!("cargo built no executable for {package} ({})", what.join(" "))))
+    executable.ok_or_else(|| {
+        Failure::new(
+            format!("cargo built no executable for {package} ({})", what.join(" ")),
+            "check that the package has a binary or example of this name",
+        )
+    })
 }
 
 struct Built {

@@ -29,8 +29,12 @@ pub fn disk(image: &[u8], initrd: Option<&[u8]>, append: Option<&str>) -> Outcom
     let mut disk = vec![0; VOLUME_START + size];
     let (front, volume) = disk.split_at_mut(VOLUME_START);
     partition_table(front, size);
-    write(volume, image, initrd, append)
-        .map_err(|error| Failure::new(format!("cannot make a disk of {size} bytes for U-Boot: {error}")))?;
+    write(volume, image, initrd, append).map_err(|error| {
+        Failure::new(
+            format!("cannot make a disk of {size} bytes for U-Boot: {error}"),
+            "pack less: U-Boot's disk holds image and initrd",
+        )
+    })?;
     Ok(disk)
 }
 

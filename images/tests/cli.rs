@@ -81,9 +81,8 @@ fn mistakes_are_one_line_and_what_to_do_with_status_2_and_leave_nothing_behind()
         &["audit", "--image", "missing.img"],
         &["run", "--image", "missing.img"],
         &["run"],
-        &["run", "text.elf"],
-        &["run", "gone.toml"],
-        &["run", "--machine", "virt-le2"],
+        &["plan", "gone.toml"],
+        &["plan", "--machine", "virt-le2"],
         &["run", "--module", "init.cpio"],
         &["run", "--memroy", "1G"],
         &["run", "--timeout", "0"],
@@ -92,6 +91,9 @@ fn mistakes_are_one_line_and_what_to_do_with_status_2_and_leave_nothing_behind()
         &["run", "--seed", "xyz"],
         &["rnu"],
         &["build"],
+        &["plan", "hlelo"],
+        &["run", "--image", "x", "--kernel", "y"],
+        &["plan", "--slide", "x"],
         &["explain", "E0299"],
         &["explain", "OutsideWindwo"],
     ] {
@@ -126,6 +128,15 @@ fn help_and_lists_are_there_under_the_names_that_are_tried() {
     same(&["plan", "--machine=list"], &["machines"]);
     same(&["explain", "203"], &["explain", "outsidewindow"]);
     assert_eq!(handoff(folder.path(), &[]).status.code(), Some(2));
+}
+
+#[test]
+fn what_the_boot_would_refuse_is_an_answer_of_plan_with_what_to_do() {
+    let folder = Folder::new("refusal");
+    folder.file("text.elf", "not an ELF file, but long enough to have a header of sixty-four bytes");
+    let output = handoff(folder.path(), &["plan", "text.elf", "--json"]);
+    assert_golden("refusal.json", &transcript(&output));
+    assert_eq!(output.status.code(), Some(101));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use shared_abi::verdict::Ending;
 
 use super::gdb::{Gdb, Stop};
 use super::snapshot::Snapshot;
+use crate::errors;
 use crate::failure::{Failure, Outcome};
 use crate::loader::LOADER_START;
 use crate::qemu::console::Console;
@@ -31,7 +32,7 @@ pub fn pause_address(image: &[u8], header: &Header) -> Outcome<u64> {
     let mut found = (LOADER_START..).step_by(4).zip(words.windows(2)).filter(|(_, pair)| **pair == PAUSE);
     match (found.next(), found.next()) {
         (Some((at, _)), None) => Ok(at),
-        _ => Err(Failure::new("the image's loader has no place to pause: build the image anew")),
+        _ => Err(Failure::new("the image's loader has no place to pause", "build the image anew")),
     }
 }
 
@@ -66,7 +67,10 @@ impl Hold {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        Err(Failure::new("QEMU opened no debugger port"))
+        Err(Failure::new(
+            "QEMU opened no debugger port",
+            "try again; a QEMU that stays so is told by HANDOFF_QEMU=… of another version",
+        ))
     }
 
     /// Runs the machine until the loader pauses and then on to the kernel's first instruction.
@@ -177,7 +181,12 @@ impl Machine {
             .stdout(open(&console)?)
             .stderr(open(&messages)?)
             .spawn()
-            .map_err(|error| Failure::new(format!("cannot start {program}: {error}")))?;
+            .map_err(|error| {
+                Failure::new(
+                    format!("cannot start {program}: {error}"),
+                    "set HANDOFF_QEMU to a qemu-system-aarch64 that starts",
+                )
+            })?;
         let hold = Hold::take(&socket, pause, &mut || child.try_wait().is_ok_and(|status| status.is_some()));
         let last_words = || last_words(&console, &messages);
         let hold = match hold {
@@ -186,17 +195,19 @@ impl Machine {
                 let _ = child.kill();
                 let _ = child.wait();
                 other?;
-                return Err(Failure::new(format!("{program} ended at once{}", last_words())));
+                return Err(Failure::new(
+                    format!("{program} ended at once{}", last_words()),
+                    "look at its message: the arguments behind -- are QEMU's own",
+                ));
             }
         };
         let mut machine = Self { child, hold };
         match machine.hold.enter_kernel(timeout)? {
             Stop::At(_) => Ok(machine),
-            Stop::TimedOut => Err(Failure::new(format!(
-                "the kernel was not entered within {} s{}",
-                timeout.as_secs(),
-                last_words()
-            ))),
+            Stop::TimedOut => Err(Failure::new(
+                format!("the kernel was not entered within {} s{}", timeout.as_secs(), last_words()),
+                "give more with --timeout SECONDS, or see how far it comes with handoff run --log verbose",
+            )),
             Stop::Ended(_) => {
                 // The status on the wire may come before the one of the process; the process's is the one that counts.
                 let status = machine.child.wait().ok().and_then(|status| status.code()).unwrap_or_default();
@@ -204,7 +215,12 @@ impl Machine {
                 let ending =
                     ending.map_or_else(|| format!("with status {status}"), |ending| ending.to_string());
                 let words = last_words();
-                Err(Failure::new(format!("the machine ended before the kernel was entered: {ending}{words}")))
+                let help =
+                    errors::help_of(&words).unwrap_or_else(|| "see its console with handoff run".into());
+                Err(Failure::new(
+                    format!("the machine ended before the kernel was entered: {ending}{words}"),
+                    help,
+                ))
             }
         }
     }

@@ -90,7 +90,12 @@ pub fn encode(snapshot: &Snapshot) -> Vec<u8> {
 
 /// Reads a dump.
 pub fn decode(file: &[u8]) -> Outcome<Snapshot> {
-    let wrong = |words: &str| Failure::new(format!("not a dump of inspect: {words}"));
+    let wrong = |words: &str| {
+        Failure::new(
+            format!("not a dump of inspect: {words}"),
+            "give a file that handoff inspect --dump wrote",
+        )
+    };
     let core = ElfFile64::<Endianness>::parse(file).map_err(|error| wrong(&error.to_string()))?;
     let endian = core.endian();
     if core.elf_header().e_type(endian) != elf::ET_CORE {
@@ -99,7 +104,12 @@ pub fn decode(file: &[u8]) -> Outcome<Snapshot> {
     let mut memory = BTreeMap::new();
     let mut meta: Option<Meta> = None;
     for header in core.elf_program_headers() {
-        let damaged = || Failure::new("the dump is damaged: a part lies past its end");
+        let damaged = || {
+            Failure::new(
+                "the dump is damaged: a part lies past its end",
+                "take the dump again: handoff inspect --dump FILE",
+            )
+        };
         if header.p_type(endian) == elf::PT_LOAD {
             let run = header.data(endian, file).map_err(|()| damaged())?;
             memory.insert(header.p_paddr(endian), run.to_vec());
@@ -119,9 +129,10 @@ pub fn decode(file: &[u8]) -> Outcome<Snapshot> {
     let computed = checksum(&memory);
     if computed != meta.crc32c {
         let stored = meta.crc32c;
-        return Err(Failure::new(format!(
-            "the dump is damaged: checksum {computed:#010x}, stored {stored:#010x}"
-        )));
+        return Err(Failure::new(
+            format!("the dump is damaged: checksum {computed:#010x}, stored {stored:#010x}"),
+            "take the dump again: handoff inspect --dump FILE",
+        ));
     }
     let registers = meta.registers.into_iter().map(|(name, text)| {
         let value = text.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());

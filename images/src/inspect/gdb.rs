@@ -39,14 +39,20 @@ impl Gdb {
             match UnixStream::connect(path) {
                 Ok(stream) => break stream,
                 Err(error) if Instant::now() > deadline => {
-                    return Err(Failure::new(format!("cannot reach QEMU's debugger port: {error}")));
+                    return Err(Failure::new(
+                        format!("cannot reach QEMU's debugger port: {error}"),
+                        "try again; a QEMU that stays so is told by HANDOFF_QEMU=… of another version",
+                    ));
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
             }
         };
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .map_err(|error| Failure::new(format!("cannot wait for QEMU's debugger port: {error}")))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(|error| {
+            Failure::new(
+                format!("cannot wait for QEMU's debugger port: {error}"),
+                "try again; a QEMU that stays so is told by HANDOFF_QEMU=… of another version",
+            )
+        })?;
         let mut gdb = Self { stream: BufReader::new(stream), physical: false };
         gdb.ask("qSupported:multiprocess+;xmlRegisters=aarch64")?;
         gdb.send("QStartNoAckMode")?;
@@ -107,7 +113,10 @@ impl Gdb {
                 let digits: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
                 Ok(Stop::Ended(i32::from_str_radix(&digits, 16).unwrap_or_default()))
             }
-            _ => Err(Failure::new(format!("QEMU's debugger port says {answer:?} instead of a stop"))),
+            _ => Err(Failure::new(
+                format!("QEMU's debugger port says {answer:?} instead of a stop"),
+                "try again; a QEMU that stays so is told by HANDOFF_QEMU=… of another version",
+            )),
         }
     }
 
@@ -148,7 +157,12 @@ impl Gdb {
             match answer.split_at_checked(1) {
                 Some(("m", part)) => text.push_str(part),
                 Some(("l", part)) => return Ok(text + part),
-                _ => return Err(Failure::new(format!("QEMU's debugger port does not describe {file}"))),
+                _ => {
+                    return Err(Failure::new(
+                        format!("QEMU's debugger port does not describe {file}"),
+                        "try again; a QEMU that stays so is told by HANDOFF_QEMU=… of another version",
+                    ));
+                }
             }
         }
     }
@@ -175,7 +189,10 @@ impl Gdb {
     fn expect_ok(&mut self, packet: &str) -> Outcome<()> {
         match self.ask(packet)?.as_str() {
             "OK" => Ok(()),
-            answer => Err(Failure::new(format!("QEMU's debugger port answers {packet} with {answer:?}"))),
+            answer => Err(Failure::new(
+                format!("QEMU's debugger port answers {packet} with {answer:?}"),
+                "try again; a QEMU that stays so is told by HANDOFF_QEMU=… of another version",
+            )),
         }
     }
 
@@ -199,7 +216,10 @@ impl Gdb {
 }
 
 fn lost(error: impl std::fmt::Display) -> Failure {
-    Failure::new(format!("lost QEMU's debugger port: {error}"))
+    Failure::new(
+        format!("lost QEMU's debugger port: {error}"),
+        "try again; a QEMU that stays so is told by HANDOFF_QEMU=… of another version",
+    )
 }
 
 fn is_time_out(error: &std::io::Error) -> bool {

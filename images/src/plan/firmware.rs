@@ -112,11 +112,14 @@ pub fn physical_size(machine: &Machine, model: Option<&str>, asked: Option<u32>)
     let model = model.unwrap_or(own).split(',').next().unwrap_or_default();
     let known = || SIZES.iter().find(|(name, _)| *name == model).map(|(_, bits)| *bits);
     let bits = asked.or_else(known).ok_or_else(|| {
-        Failure::new(format!("how much memory a {model} can address is not known here: give --address-bits"))
+        Failure::new(
+            format!("how much memory a {model} can address is not known here"),
+            "give --address-bits",
+        )
     })?;
     let sizes = (0..=PhysicalSize::MAX_ENCODING).map(|encoding| PhysicalSize::from_id(encoding.into()));
     sizes.into_iter().find(|size| size.bits() == bits).ok_or_else(|| {
-        Failure::new(format!("no CPU has {bits} address bits: there are 32, 36, 40, 42, 44 and 48"))
+        Failure::new(format!("no CPU has {bits} address bits"), "give one of: 32, 36, 40, 42, 44, 48")
     })
 }
 
@@ -145,8 +148,8 @@ mod tests {
         assert_eq!(size(Some("cortex-a72,pmu=off"), None), Ok(44));
         assert_eq!(size(None, None), Ok(40));
         assert_eq!(size(Some("max"), Some(36)), Ok(36));
-        assert!(size(Some("cortex-x9"), None).unwrap_err().words().contains("give --address-bits"));
-        assert!(size(None, Some(41)).unwrap_err().words().contains("32, 36, 40"));
+        assert!(size(Some("cortex-x9"), None).unwrap_err().help().contains("give --address-bits"));
+        assert!(size(None, Some(41)).unwrap_err().help().contains("32, 36, 40"));
         let versal = Machine::find("xlnx-versal-virt").unwrap();
         assert_eq!(physical_size(versal, None, None).map(PhysicalSize::bits), Ok(44));
     }

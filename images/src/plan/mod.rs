@@ -139,7 +139,12 @@ fn boot(given: &Given<'_>, boot_info: &mut [u8]) -> Outcome<Planned> {
 
 fn phys(start: u64, length: u64, what: &str) -> Outcome<PhysRange> {
     let range = PhysAddr::new(start).and_then(|start| PhysRange::new(start, length));
-    range.ok_or_else(|| Failure::new(format!("{what} cannot lie at {start:#x}")))
+    range.ok_or_else(|| {
+        Failure::new(
+            format!("{what} cannot lie at {start:#x}"),
+            "give an address below 2^48 with room behind it",
+        )
+    })
 }
 
 /// Registers by the names that a stopped machine's have.

@@ -88,8 +88,9 @@ enum Event {
 pub fn run(program: &str, arguments: &[String], options: Options<'_>) -> Outcome<Ended> {
     let terminal = Terminal::keep(options.interactive);
     let (sender, events) = mpsc::channel();
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
-        .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|error| {
+        Failure::new(format!("cannot listen for signals: {error}"), "the host is out of something: try again")
+    })?;
     let signals_handle = signals.handle();
     let signal_sender = sender.clone();
     let listener = std::thread::spawn(move || {
@@ -109,8 +110,12 @@ pub fn run(program: &str, arguments: &[String], options: Options<'_>) -> Outcome
     } else {
         command.stdin(Stdio::null()).process_group(0);
     }
-    let mut child =
-        command.spawn().map_err(|error| Failure::new(format!("cannot start {program}: {error}")))?;
+    let mut child = command.spawn().map_err(|error| {
+        Failure::new(
+            format!("cannot start {program}: {error}"),
+            "set HANDOFF_QEMU to a qemu-system-aarch64 that starts",
+        )
+    })?;
     let readers = [
         listen(child.stdout.take(), sender.clone()),
         // QEMU's own messages: few, and of interest even if the console is not shown.
@@ -142,7 +147,12 @@ pub fn run(program: &str, arguments: &[String], options: Options<'_>) -> Outcome
     if ended.is_some() {
         end(&child, !options.interactive, &events, &mut hearing);
     }
-    let status = child.wait().map_err(|error| Failure::new(format!("lost track of {program}: {error}")))?;
+    let status = child.wait().map_err(|error| {
+        Failure::new(
+            format!("lost track of {program}: {error}"),
+            "look for a QEMU that was left, and try again",
+        )
+    })?;
     let elapsed = started.elapsed();
     for reader in readers {
         let _ = reader.join();

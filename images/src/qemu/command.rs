@@ -117,7 +117,12 @@ impl Boot {
             ),
             WayIn::UBoot => {
                 let firmware = self.supply.u_boot.as_deref();
-                list.pair("-bios", plain(firmware.ok_or_else(|| Failure::new("there is no U-Boot"))?)?);
+                list.pair(
+                    "-bios",
+                    plain(firmware.ok_or_else(|| {
+                        Failure::new("there is no U-Boot", "run scripts/setup.sh, which fetches it")
+                    })?)?,
+                );
                 list.pair("-drive", format!("file={},format=raw,if=none,id=disk", escape(&image)));
                 list.pair("-device", "virtio-blk-device,drive=disk");
             }
@@ -128,9 +133,10 @@ impl Boot {
             (WayIn::UBoot, _) | (_, None) => {}
             (WayIn::Elf | WayIn::Device { .. }, Some(_)) => {
                 let name = self.machine.name;
-                return Err(Failure::new(format!(
-                    "{name} has nobody to hand an initrd over: leave out --initrd, or pack a module"
-                )));
+                return Err(Failure::new(
+                    format!("{name} has nobody to hand an initrd over"),
+                    "leave out --initrd, or pack it with --module NAME=FILE",
+                ));
             }
         }
         if let Some(tree) = &self.supply.tree {
@@ -149,7 +155,9 @@ impl Arguments {
 }
 
 fn plain(path: &Path) -> Outcome<String> {
-    let text = path.to_str().ok_or_else(|| Failure::new(format!("{}: not a UTF-8 path", path.display())))?;
+    let text = path.to_str().ok_or_else(|| {
+        Failure::new(format!("{}: not a UTF-8 path", path.display()), "give it a name in UTF-8")
+    })?;
     // QEMU would take a leading dash for an option.
     Ok(if text.starts_with('-') { format!("./{text}") } else { text.to_owned() })
 }
@@ -232,7 +240,7 @@ mod tests {
         for name in ["virt-odd", "virt-elf"] {
             let machine = Machine::find(name).unwrap();
             let error = Boot { initrd: Some("rd".into()), ..boot(machine) }.arguments().unwrap_err();
-            assert!(error.to_string().contains("leave out --initrd"), "{error}");
+            assert!(error.help().contains("leave out --initrd"), "{error}");
         }
     }
 

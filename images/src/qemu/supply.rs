@@ -36,19 +36,17 @@ impl Supply {
         let mut supply = Self::default();
         if let (Tree::Debian(path), false) = (machine.tree, tree_is_packed) {
             supply.tree = Some(found_or_brought(workspace, tree(path), || {
-                format!(
-                    "{} needs the device tree {path} of Debian's arm64 kernel package: give it with --dtb FILE, \
-                     or set HANDOFF_TREES to the folder that holds {path}",
-                    machine.name
+                Failure::new(
+                    format!("{} needs the device tree {path} of Debian's arm64 kernel package", machine.name),
+                    format!("give it with --dtb FILE, or set HANDOFF_TREES to the folder that holds {path}"),
                 )
             })?);
         }
         if way_in == WayIn::UBoot {
             supply.u_boot = Some(found_or_brought(workspace, Some(u_boot()), || {
-                format!(
-                    "{} is not there: install u-boot-qemu (Debian), or set HANDOFF_U_BOOT to U-Boot for QEMU's \
-                     64-bit virt",
-                    u_boot().display()
+                Failure::new(
+                    format!("{} is not there", u_boot().display()),
+                    "install u-boot-qemu (Debian), or set HANDOFF_U_BOOT to U-Boot for QEMU's 64-bit virt",
                 )
             })?);
         }
@@ -78,14 +76,14 @@ fn u_boot() -> PathBuf {
 fn found_or_brought(
     workspace: &Workspace,
     file: Option<PathBuf>,
-    missing: impl Fn() -> String,
+    missing: impl Fn() -> Failure,
 ) -> Outcome<PathBuf> {
     let is_there = |file: &PathBuf| file.is_file();
-    let file = file.ok_or_else(|| Failure::new(missing()))?;
+    let file = file.ok_or_else(&missing)?;
     if !is_there(&file) {
         bring(workspace.root());
     }
-    Some(file).filter(is_there).ok_or_else(|| Failure::new(missing()))
+    Some(file).filter(is_there).ok_or_else(&missing)
 }
 
 /// Runs the set-up, which says on standard error what it does. Whether it brought the file is for the caller to see.

@@ -34,8 +34,8 @@ pub fn ask(program: &str) -> Outcome<Asked> {
 fn missing(program: &str, error: &std::io::Error) -> Failure {
     let remedy = "install qemu-system-arm (Debian), or set HANDOFF_QEMU to a qemu-system-aarch64";
     match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::new(format!("{program} is not there: {remedy}")),
-        _ => Failure::new(format!("cannot start {program}: {error}; {remedy}")),
+        std::io::ErrorKind::NotFound => Failure::new(format!("{program} is not there"), remedy),
+        _ => Failure::new(format!("cannot start {program}: {error}"), remedy),
     }
 }
 
@@ -45,14 +45,20 @@ impl Asked {
         let output = self.child.wait_with_output().map_err(|error| missing(&self.program, &error))?;
         let text = String::from_utf8_lossy(&output.stdout);
         let version = parse(&text).ok_or_else(|| {
-            Failure::new(format!("{} --version says nothing of a QEMU version", self.program))
+            Failure::new(
+                format!("{} --version says nothing of a QEMU version", self.program),
+                "set HANDOFF_QEMU to a qemu-system-aarch64",
+            )
         })?;
         if version < OLDEST {
             let (major, minor) = version;
-            return Err(Failure::new(format!(
-                "{} is QEMU {major}.{minor}: at least {}.{} is needed, from your distribution's backports or qemu.org",
-                self.program, OLDEST.0, OLDEST.1
-            )));
+            return Err(Failure::new(
+                format!(
+                    "{} is QEMU {major}.{minor}: at least {}.{} is needed",
+                    self.program, OLDEST.0, OLDEST.1
+                ),
+                "take one from your distribution's backports or qemu.org, or set HANDOFF_QEMU to another",
+            ));
         }
         Ok(version)
     }
@@ -81,7 +87,7 @@ mod tests {
     fn a_missing_qemu_is_one_line_with_the_remedy() {
         let Err(failure) = ask("/nonexistent/qemu") else { panic!("started") };
         let words = failure.to_string();
-        assert!(words.contains("install qemu-system-arm") && !words.contains('\n'), "{words}");
+        assert!(failure.help().contains("install qemu-system-arm") && !words.contains('\n'), "{words}");
     }
 
     #[test]

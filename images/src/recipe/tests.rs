@@ -106,7 +106,7 @@ fn mistakes_name_file_line_and_what_would_be_right() {
         ("[machine]\nname = \"pc\"\n", ":2: no machine is named \"pc\"", "give one of: virt, "),
     ] {
         let failure = parse(text).unwrap_err();
-        let (error, found) = (failure.words(), failure.help().unwrap_or_default());
+        let (error, found) = (failure.words(), failure.help());
         assert!(error.starts_with(&format!("images/mine.toml{expected}")), "{text}\n got {error}");
         assert!(found.contains(help), "{text}\n got {found}");
         assert!(!error.contains('\n') && !found.contains('\n'), "{error}");

@@ -23,19 +23,22 @@ pub fn build(workspace: &Workspace, flags: &Build) -> Outcome<u8> {
     if let Some(name) = &flags.machine {
         recipe.machine = Machine::find(name)?;
     }
-    let place =
-        match flags.form {
-            Form::Image => None,
-            Form::Elf => Some(recipe.machine.elf.ok_or_else(|| {
-                Failure::new(format!("{} has no place for an ELF form", recipe.machine.name))
-            })?),
-        };
+    let place = match flags.form {
+        Form::Image => None,
+        Form::Elf => Some(recipe.machine.elf.ok_or_else(|| {
+            Failure::new(
+                format!("{} has no place for an ELF form", recipe.machine.name),
+                "leave out --form elf",
+            )
+        })?),
+    };
     let tree_hint = place.map_or(0, |place| place.tree);
     if place.is_some() && tree_hint == 0 && recipe.device_tree.is_none() {
         let name = recipe.machine.name;
-        return Err(Failure::new(format!(
-            "{name} leaves an ELF form no device tree: pack one with --dtb FILE"
-        )));
+        return Err(Failure::new(
+            format!("{name} leaves an ELF form no device tree"),
+            "pack one with --dtb FILE",
+        ));
     }
     let prepared = prepare(workspace, &recipe, Purpose { tree_hint, ..Purpose::default() })?;
     let packed = &prepared.packed;

@@ -23,19 +23,12 @@ fn named(text: &str) -> Outcome<&'static ErrorDoc> {
     let by_code = digits.parse().ok().and_then(errors::find);
     let by_name = || errors::all().into_iter().find(|row| row.name.eq_ignore_ascii_case(text));
     by_code.or_else(by_name).ok_or_else(|| {
-        let failure = Failure::new(format!("no error has the code {text}"));
-        let codes: Vec<_> = errors::all().into_iter().map(|row| format!("E{:04}", row.code)).collect();
         let names = errors::all().into_iter().map(|row| row.name);
-        let near_code = || {
-            digits
-                .parse::<u16>()
-                .ok()
-                .and_then(|code| suggest::nearest(&format!("E{code:04}"), codes.iter().map(String::as_str)))
+        let help = match suggest::nearest(text, names) {
+            Some(meant) => format!("did you mean {meant}? handoff explain lists all"),
+            None => "handoff explain lists all codes; they are written as in E0203".into(),
         };
-        match suggest::nearest(text, names).or_else(near_code) {
-            Some(meant) => failure.with_help(format!("did you mean {meant}? handoff explain lists all")),
-            None => failure.with_help("handoff explain lists all codes; they are written as in E0203"),
-        }
+        Failure::new(format!("no error has the code {text}"), help)
     })
 }
 

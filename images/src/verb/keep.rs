@@ -17,7 +17,7 @@ impl Keep {
                 Err(Failure::io(folder, &error))
             }
             Err(_) if !folder.is_dir() => {
-                Err(Failure::new(format!("{} is a file: --keep takes a folder", folder.display())))
+                Err(Failure::new(format!("{} is a file", folder.display()), "give --keep a folder"))
             }
             _ => Ok(Self(folder.into())),
         }

@@ -52,7 +52,7 @@ pub fn complain(failure: &Failure) {
     let line = failure.to_string();
     let (word, rest) = line.split_once(':').unwrap_or(("error", &line));
     eprintln!("{}:{rest}", Style::stderr().bad(word));
-    help(failure.help().unwrap_or("see the page of the verb: handoff VERB --help"));
+    help(failure.help());
 }
 
 /// Prints what to do to standard error.
@@ -69,9 +69,10 @@ fn print_text(text: &str) -> Outcome<u8> {
 fn print(text: &str) -> Outcome<u8> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("cannot write the result: {error}")))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
+            format!("cannot write the result: {error}"),
+            "give standard output a place that takes it",
+        )),
         _ => Ok(0),
     }
 }

@@ -22,7 +22,12 @@ use crate::workspace::Workspace;
 const RANDOM: &str = "What a boot places at random is shown at the lowest place: --seed, --slide and --direct-map \
                       choose another.";
 
-const U_BOOT_DECIDES: &str = "U-Boot chooses the places and edits the tree: give --tree, --tree-at and --image-at, as inspect shows them";
+fn u_boot_decides() -> Failure {
+    Failure::new(
+        "U-Boot chooses the places and edits the tree",
+        "give --tree, --tree-at and --image-at, as inspect shows them",
+    )
+}
 
 pub fn plan(workspace: &Workspace, flags: &Plan) -> Outcome<u8> {
     let planned = foresee(workspace, flags);
@@ -42,7 +47,7 @@ pub fn plan(workspace: &Workspace, flags: &Plan) -> Outcome<u8> {
     };
     // What the boot would refuse is what was asked for, and an answer.
     if flags.show.json {
-        let refusal = serde_json::json!({ "code": format!("E{code:04}"), "words": failure.words() });
+        let refusal = serde_json::json!({ "code": format!("E{code:04}"), "words": failure.words(), "help": failure.help() });
         super::print(&format!("{:#}\n", serde_json::json!({ "refusal": refusal })))?;
     } else {
         super::complain(failure);
@@ -68,7 +73,9 @@ fn foresee(workspace: &Workspace, flags: &Plan) -> Outcome<Snapshot> {
         (None, Tree::Debian(_)) if recipe.device_tree.is_some() => None,
         (None, _) => Some(machine_tree(&program, &staged)?),
     };
-    let loader = staged.loader.as_deref().ok_or_else(|| Failure::new("no loader was built"))?;
+    let loader = staged.loader.as_deref().ok_or_else(|| {
+        Failure::new("no loader was built", "plan an image that is packed here, from a kernel or a recipe")
+    })?;
     let described = match &tree {
         Some(tree) => plan::ram_base(tree),
         None => plan::ram_base(&read(recipe.device_tree.as_deref().unwrap_or(Path::new("")))?),
@@ -109,7 +116,7 @@ fn places(flags: &Plan, staged: &Staged, load: Load) -> Outcome<Places> {
             Places { image, tree, source: TreeSource::FIRMWARE, initrd: 0, argument: tree, level }
         }
         (None, ..) => {
-            return Err(Failure::new(U_BOOT_DECIDES));
+            return Err(u_boot_decides());
         }
     };
     places.image = image.unwrap_or(places.image);
@@ -124,7 +131,7 @@ fn places(flags: &Plan, staged: &Staged, load: Load) -> Outcome<Places> {
 /// The device tree that QEMU makes for the machine.
 pub fn machine_tree(program: &str, staged: &Staged) -> Outcome<Vec<u8>> {
     if staged.boot.way_in == WayIn::UBoot {
-        return Err(Failure::new(U_BOOT_DECIDES));
+        return Err(u_boot_decides());
     }
     version::ask(program)?.answer()?;
     read(&dump_tree(program, &staged.boot, &staged.scratch)?)

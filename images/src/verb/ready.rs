@@ -75,16 +75,25 @@ impl<'a> Wish<'a> {
             tree_stays: false,
         }
     }
+
+    /// The recipe as the flags change it.
+    fn recipe(&self, workspace: &Workspace) -> Outcome<Recipe> {
+        let mut recipe = match self.image {
+            Some(image) => {
+                std::fs::metadata(image).map_err(|error| Failure::io(image, &error))?;
+                Recipe::of(KernelSource::Elf(image.clone()))
+            }
+            None => self.wanted.what.resolve(workspace)?,
+        };
+        self.wanted.on.apply(&mut recipe)?;
+        Ok(recipe)
+    }
 }
 
 impl Staged {
     /// Builds, packs and writes what is needed. `program` is QEMU, for machines whose tree it completes.
     pub fn new(workspace: &Workspace, program: &str, wish: &Wish<'_>) -> Outcome<Self> {
-        let mut recipe = match wish.image {
-            Some(image) => Recipe::of(KernelSource::Elf(image.clone())),
-            None => wish.wanted.what.resolve(workspace)?,
-        };
-        wish.wanted.on.apply(&mut recipe)?;
+        let mut recipe = wish.recipe(workspace)?;
         let way_in = wish.wanted.on.way_in(&recipe)?;
         let append = hand_over(wish, way_in, &mut recipe);
         let scratch = Scratch::new()?;
@@ -152,6 +161,8 @@ impl Ready {
     /// Makes all of it ready.
     pub fn new(workspace: &Workspace, wish: &Wish<'_>) -> Outcome<Self> {
         let program = version::program();
+        // A mistake in what is asked for is said whether or not QEMU is there.
+        wish.recipe(workspace)?;
         // Asked now and answered when the image is there: that costs no time.
         let asked = version::ask(&program)?;
         let staged = Staged::new(workspace, &program, wish)?;
@@ -202,9 +213,15 @@ pub fn dump_tree(program: &str, boot: &Boot, scratch: &Scratch) -> Outcome<PathB
         Ok(output) => {
             let words = String::from_utf8_lossy(&output.stderr);
             let line = words.lines().find(|line| !line.is_empty()).unwrap_or("no words").trim();
-            Err(Failure::new(format!("{program} did not write the machine's device tree: {line}")))
+            Err(Failure::new(
+                format!("{program} did not write the machine's device tree: {line}"),
+                "look at its message: the arguments behind -- are QEMU's own",
+            ))
         }
-        Err(error) => Err(Failure::new(format!("cannot start {program}: {error}"))),
+        Err(error) => Err(Failure::new(
+            format!("cannot start {program}: {error}"),
+            "set HANDOFF_QEMU to a qemu-system-aarch64 that starts",
+        )),
     }
 }
 

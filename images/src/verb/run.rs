@@ -7,11 +7,13 @@ use shared_abi::image::BootFlags;
 use shared_abi::verdict::{Ending, STATUS_HOST_ERROR, STATUS_INTERRUPTED, STATUS_TIME_OUT, Verdict};
 
 use crate::cli::Run;
+use crate::errors;
 use crate::failure::{Failure, Outcome};
 use crate::inspect;
 use crate::inspect::snapshot::Snapshot;
 use crate::inspect::view::{Blob, View};
 use crate::qemu::child::{self, Ended, How};
+use crate::qemu::console::Console;
 use crate::qemu::parked::Parked;
 use crate::verb::keep::Keep;
 use crate::verb::ready::{Ready, Wish};
@@ -55,8 +57,11 @@ pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
     if flags.json {
         return super::print(&json).map(|_| report.status);
     }
-    for line in report.lines(flags.quiet, &ended) {
-        super::complain(&line);
+    match &report.failure {
+        // The console has said what happened, unless nobody saw it.
+        Some(failure) if report.is_said && !flags.quiet => super::help(failure.help()),
+        Some(failure) => super::complain(failure),
+        None => {}
     }
     Ok(report.status)
 }
@@ -65,7 +70,7 @@ pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
 fn wait_for_debugger(ready: &mut Ready, port: u16) -> Outcome<()> {
     // QEMU would say it too, but in words of its own and after the line below.
     std::net::TcpListener::bind(("localhost", port))
-        .map_err(|_| Failure::new(format!("port {port} is in use: give another, as in --gdb=2345")))?;
+        .map_err(|_| Failure::new(format!("port {port} is in use"), "give another, as in --gdb=2345"))?;
     ready.arguments.extend(["-S".into(), "-gdb".into(), format!("tcp:localhost:{port}")]);
     let line = match ready.script() {
         Some(script) => format!("gdb-multiarch -x {}", script.display()),
@@ -80,72 +85,84 @@ fn wait_for_debugger(ready: &mut Ready, port: u16) -> Outcome<()> {
 struct Report {
     status: u8,
     ending: Option<Ending>,
-    /// What a person should know beyond what the console said.
-    words: Option<String>,
+    /// What a person should know, unless all is good.
+    failure: Option<Failure>,
+    /// Whether the console has said it.
+    is_said: bool,
 }
 
 impl Report {
     /// What the machine itself has told.
-    fn ended(ending: Ending) -> Self {
-        Self { status: ending.run_status(), ending: Some(ending), words: None }
+    fn ended(ending: Ending, console: &Console) -> Self {
+        let line = console.error();
+        let words = line.map_or_else(|| ending.to_string(), |line| format!("{ending}: {line}"));
+        let failure = match (ending, console.verdict()) {
+            (Ending::Good, _) => None,
+            (Ending::Bad, Some(Verdict::Bad(code))) => Some(Failure::new(
+                format!("the kernel's verdict is bad, its code {code}"),
+                "look the code up in the kernel: it is the kernel's own",
+            )),
+            (Ending::Bad, _) => Some(Failure::new(
+                "the kernel's verdict is bad, and it gave no code",
+                "see what the kernel said last",
+            )),
+            (Ending::Refused | Ending::LoaderFault | Ending::KernelFault, _) => {
+                let help = line.and_then(errors::help_of);
+                Some(Failure::new(words, help.unwrap_or_else(|| "see what the console said last".into())))
+            }
+        };
+        Self { status: ending.run_status(), ending: Some(ending), failure, is_said: ending != Ending::Bad }
     }
 
     fn of(ended: &Ended, timeout: u32) -> Self {
-        let said = |status, words: String| Self { status, ending: None, words: Some(words) };
+        let console = &ended.console;
+        let said = |status, words: &str, help: &str| Self {
+            status,
+            ending: None,
+            failure: Some(Failure::new(words, help)),
+            is_said: false,
+        };
         match ended.how {
-            How::TimedOut => {
-                said(STATUS_TIME_OUT, format!("no verdict within {timeout} s: the machine was ended"))
-            }
-            How::Parked(Parked { ending, code }) => Self {
-                ending: Some(ending),
-                ..said(
-                    ending.run_status(),
-                    match code {
-                        0 => format!("the machine was parked: {ending}"),
-                        code => format!(
-                            "the loader parked the machine: error E{code:04}, which docs/errors.md explains"
-                        ),
-                    },
-                )
+            How::TimedOut => said(
+                STATUS_TIME_OUT,
+                &format!("no verdict within {timeout} s: the machine was ended"),
+                "give more with --timeout SECONDS, or see where it waits with --gdb",
+            ),
+            How::Parked(parked) => Self {
+                ending: Some(parked.ending),
+                status: parked.ending.run_status(),
+                failure: Some(parked_words(parked)),
+                is_said: false,
             },
-            How::Interrupted(_) => said(STATUS_INTERRUPTED, "interrupted: the machine was ended".into()),
-            How::Killed(signal) => said(STATUS_HOST_ERROR, format!("QEMU was killed by signal {signal}")),
+            How::Interrupted(_) => said(
+                STATUS_INTERRUPTED,
+                "interrupted: the machine was ended",
+                "run it again: nothing is left of it",
+            ),
+            How::Killed(signal) => said(
+                STATUS_HOST_ERROR,
+                &format!("QEMU was killed by signal {signal}"),
+                "see the host's log for who did: for want of memory, give less with --memory",
+            ),
             // Without semihosting a machine ends by a power-off, which carries no status: what was said last counts.
-            How::Exited(0) => match (ended.console.error(), ended.console.verdict()) {
-                (Some(_), _) => Self::ended(Ending::Refused),
-                (None, Some(verdict)) => Self::ended(verdict.ending()),
+            How::Exited(0) => match (console.error(), console.verdict()) {
+                (Some(_), _) => Self::ended(Ending::Refused, console),
+                (None, Some(verdict)) => Self::ended(verdict.ending(), console),
                 (None, None) => said(
                     Ending::Bad.run_status(),
-                    "the machine powered off without a verdict: that is not success".into(),
+                    "the machine powered off without a verdict: that is not success",
+                    "have the kernel print `verdict: good` or `verdict: bad N` before it powers off",
                 ),
             },
             How::Exited(status) => match Ending::from_exit_subcode(status as u64) {
-                Some(ending) => Self::ended(ending),
+                Some(ending) => Self::ended(ending, console),
                 None => said(
                     STATUS_HOST_ERROR,
-                    format!("QEMU failed with status {status}; its own words are above"),
+                    &format!("QEMU failed with status {status}"),
+                    "look at its message above: the arguments behind -- are QEMU's own",
                 ),
             },
         }
-    }
-
-    /// Lines for standard error.
-    fn lines(&self, quiet: bool, ended: &Ended) -> Vec<Failure> {
-        let console = &ended.console;
-        let words = match (&self.words, self.ending) {
-            (Some(words), _) => Some(words.clone()),
-            (None, Some(Ending::Bad)) => Some(match console.verdict() {
-                Some(Verdict::Bad(code)) => format!("the kernel's verdict is bad, its code {code}"),
-                _ => "the kernel's verdict is bad, and it gave no code".into(),
-            }),
-            // The console has said what happened, unless nobody saw it.
-            (None, Some(Ending::Good)) | (None, None) => None,
-            (None, Some(ending)) if quiet => {
-                Some(console.error().map_or_else(|| ending.to_string(), |line| format!("{ending}: {line}")))
-            }
-            (None, Some(_)) => None,
-        };
-        words.into_iter().map(Failure::new).collect()
     }
 
     /// What a script wants to know. The timeline is there if the kernel was entered and somebody watched.
@@ -164,7 +181,8 @@ impl Report {
             "ending": self.ending.map(Ending::name),
             "verdict": verdict,
             "error": console.error(),
-            "words": self.words,
+            "words": self.failure.as_ref().map(Failure::words),
+            "help": self.failure.as_ref().map(Failure::help),
             "seconds": ended.elapsed.as_secs_f64(),
             "timeline": view.map(|view| inspect::json::timeline(&view)),
             "console": console.text(),
@@ -172,10 +190,28 @@ impl Report {
     }
 }
 
+/// A machine without a console that anybody hears: all that is known is the code.
+fn parked_words(Parked { ending, code }: Parked) -> Failure {
+    let known = errors::find(code).map(|row| (format!("{}: {}", row.name, errors::meaning(row)), row.help()));
+    match known {
+        Some((meaning, help)) => Failure::new(
+            format!("the loader parked the machine: error E{code:04}, {}", meaning.trim_end_matches('.')),
+            help.to_string(),
+        ),
+        None if code == 0 => Failure::new(
+            format!("the machine was parked: {ending}"),
+            "see why with --gdb, or give the loader a console: earlycon= on the command line",
+        ),
+        None => Failure::new(
+            format!("the loader parked the machine: error E{code:04}, which is not known here"),
+            "use the tool of the version that built the image",
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::qemu::console::Console;
 
     fn ended(how: How, said: &str) -> Ended {
         let mut console = Console::default();
@@ -203,8 +239,7 @@ mod tests {
         ] {
             let report = Report::of(&ended(how, ""), 60);
             assert_eq!(report.status, status, "{how:?}");
-            let explained = !report.lines(true, &ended(how, "")).is_empty();
-            assert_eq!(explained, status != 0, "{how:?}: nothing but success is silent");
+            assert_eq!(report.failure.is_some(), status != 0, "{how:?}: nothing but success is silent");
         }
     }
 
@@ -212,22 +247,30 @@ mod tests {
     fn a_bad_verdict_is_told_with_its_code() {
         let bad = ended(How::Exited(65), "hello\nverdict: bad 7\n");
         let report = Report::of(&bad, 60);
-        let lines: Vec<_> = report.lines(false, &bad).iter().map(ToString::to_string).collect();
-        assert_eq!(lines, ["error: the kernel's verdict is bad, its code 7"]);
+        let failure = report.failure.as_ref().unwrap();
+        assert_eq!(failure.to_string(), "error: the kernel's verdict is bad, its code 7");
+        assert!(!report.is_said);
         assert_eq!(
             report.json(&bad, None),
             json!({
                 "status": 1, "ending": "bad", "verdict": { "good": false, "code": 7 }, "error": null,
-                "words": null, "seconds": 1.5, "timeline": null, "console": "hello\nverdict: bad 7\n",
+                "words": "the kernel's verdict is bad, its code 7",
+                "help": "look the code up in the kernel: it is the kernel's own", "seconds": 1.5, "timeline": null, "console": "hello\nverdict: bad 7\n",
             })
         );
     }
 
     #[test]
-    fn a_parked_machine_is_told_with_its_code() {
-        let parked = ended(How::Parked(Parked { ending: Ending::Refused, code: 105 }), "");
-        let lines = Report::of(&parked, 60).lines(false, &parked);
-        assert!(lines[0].words().contains("error E0105"), "{lines:?}");
+    fn a_parked_machine_is_told_in_words_and_with_what_to_do() {
+        let told = |code| {
+            let parked = ended(How::Parked(Parked { ending: Ending::Refused, code }), "");
+            Report::of(&parked, 60).failure.unwrap()
+        };
+        let words = "the loader parked the machine: error E0105, Checksum: The header's checksum is wrong: it was \
+                     damaged or changed by hand";
+        assert_eq!((told(105).words(), told(105).help()), (words, "build the image again"));
+        assert!(told(199).words().contains("E0199, which is not known"));
+        assert_eq!(told(0).words(), "the machine was parked: refused");
     }
 
     #[test]
@@ -242,15 +285,18 @@ mod tests {
             let powered_off = ended(How::Exited(0), line);
             let report = Report::of(&powered_off, 60);
             assert_eq!(report.status, status, "{line}");
-            assert_eq!(report.lines(false, &powered_off).is_empty(), status == 0, "{line}");
+            assert_eq!(report.failure.is_none(), status == 0, "{line}");
         }
     }
 
     #[test]
-    fn a_quiet_refusal_still_says_why() {
+    fn a_refusal_says_why_and_what_to_do() {
         let refused = ended(How::Exited(101), "error E0203: segment 2\n");
         let report = Report::of(&refused, 60);
-        assert_eq!(report.lines(false, &refused), []);
-        assert_eq!(report.lines(true, &refused)[0].to_string(), "error: refused: error E0203: segment 2");
+        assert!(report.is_said);
+        let failure = report.failure.as_ref().unwrap();
+        assert_eq!(failure.to_string(), "error: refused: error E0203: segment 2");
+        assert!(failure.help().contains("-pie"), "{failure:?}");
+        assert_eq!(report.json(&refused, None)["help"], failure.help());
     }
 }

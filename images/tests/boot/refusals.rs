@@ -89,7 +89,7 @@ impl Image {
     }
 }
 
-/// Boots bytes as an image, with more arguments of `run`: one line with the code ends it, no kernel runs.
+/// Boots bytes as an image, with more arguments of `run`: one line with the code and one of help end it.
 fn expect_refusal(name: &str, image: &[u8], code: u16, more: &[&str]) -> Result<(), Failed> {
     let file = Scratch::new(&format!("{name}.img"), image)?;
     let mut arguments = vec!["run", "--image", file.path(), "--timeout", "60"];
@@ -100,7 +100,9 @@ fn expect_refusal(name: &str, image: &[u8], code: u16, more: &[&str]) -> Result<
     let errors: Vec<_> = errors.map(str::to_owned).collect();
     let said = format!("error E{code:04}");
     let holds = matches!(&errors[..], [one] if one.contains(&said));
-    ended.expect(holds, &format!("there is no single line \"{said}\"")).map(drop)
+    let ended = ended.expect(holds, &format!("there is no single line \"{said}\""))?;
+    let helps = ended.words.lines().filter(|line| line.starts_with("help: ")).count();
+    ended.expect(helps == 1, "there is no single line of help").map(drop)
 }
 
 /// A sentence as the name of a test.

@@ -120,8 +120,9 @@ pub fn all() -> Vec<Behaviour> {
     list.push(Behaviour::new("a_port_in_use_is_a_mistake", || {
         let taken = std::net::TcpListener::bind(("localhost", 0))?;
         let flag = format!("--gdb={}", taken.local_addr()?.port());
-        let ended =
-            handoff(&["run", "hello", &flag])?.expect_status(2)?.expect_words("is in use: give another")?;
+        let ended = handoff(&["run", "hello", &flag])?
+            .expect_status(2)?
+            .expect_words("is in use\nhelp: give another")?;
         let lines = ended.words.lines().filter(|line| line.starts_with("error")).count();
         ended.expect(lines == 1, "more than one line").map(drop)
     }));
