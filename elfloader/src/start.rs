@@ -54,8 +54,8 @@ fn boot(image: u64, entered: Entered) -> Result<Ready, BootError<'static>> {
 
 #[cold]
 fn refuse(error: &BootError<'_>) -> ! {
-    let log = log().line(LogLevel::Quiet);
-    log.mark();
+    let mut log = log();
+    log.line(LogLevel::Quiet).mark();
     let code = error.code();
     // The log takes every byte; there is no error to act on.
     let _ = writeln!(log, "error E{code:04}: {error}");

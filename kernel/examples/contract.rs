@@ -20,6 +20,7 @@ mod conformance {
     use shared_abi::addr::{PAGE, PhysAddr, PhysRange, VirtAddr, VirtRange};
     use shared_abi::boot_info::{self, BootInfo, PlatformFlags, RegisterId, WindowId};
     use shared_abi::contract::registers::{DAIF, EntryRegisters, PhysicalSize};
+    use shared_abi::entry::Handoff;
     use shared_abi::memory::RegionKind;
     use shared_abi::note::{Note, NoteRecord};
     use shared_abi::verdict::Verdict;
@@ -122,6 +123,8 @@ mod conformance {
             // SAFETY: the resident reporter shows x0.
             Err(error) => unsafe { asm!("brk #1", in("x0") u64::from(error.code()), options(noreturn)) },
         };
+        // SAFETY: the loader has just entered this kernel with it.
+        let info = unsafe { Handoff::new(info) };
         bare::start(&info);
         let mut lines = Conformance { held: 0, broken: 0 };
         processor_state(&mut lines, entered, &info);

@@ -15,7 +15,7 @@ mod demand {
     use kernel::machine::{console, ending, memory, vectors};
     use kernel::println;
     use shared_abi::addr::{PAGE, VirtAddr, VirtRange};
-    use shared_abi::boot_info::BootInfo;
+    use shared_abi::entry::Handoff;
     use shared_abi::verdict::Verdict;
 
     shared_abi::entry!(kmain);
@@ -91,7 +91,7 @@ mod demand {
         }
     }
 
-    fn kmain(info: BootInfo<'static>) -> ! {
+    fn kmain(info: Handoff) -> ! {
         console::start(&info);
         ending::start(&info);
         vectors::install(&info);

@@ -11,7 +11,7 @@ mod faults {
 
     use kernel::machine::{console, ending, vectors};
     use kernel::println;
-    use shared_abi::boot_info::BootInfo;
+    use shared_abi::entry::Handoff;
     use shared_abi::verdict::Verdict;
 
     shared_abi::entry!(kmain);
@@ -70,7 +70,7 @@ mod faults {
     static mut DATA: [u64; 2] = [0; 2];
     static CONSTANT: u64 = 0xC0DE;
 
-    fn kmain(info: BootInfo<'static>) -> ! {
+    fn kmain(info: Handoff) -> ! {
         console::start(&info);
         ending::start(&info);
         let word = match info.command_line().split_once(' ') {

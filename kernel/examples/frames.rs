@@ -11,6 +11,7 @@ mod test {
     use kernel::println;
     use shared_abi::addr::{Frame, PAGE, PageSize};
     use shared_abi::boot_info::BootInfo;
+    use shared_abi::entry::Handoff;
     use shared_abi::verdict::Verdict;
 
     shared_abi::entry!(kmain);
@@ -51,7 +52,7 @@ mod test {
         }
     }
 
-    fn kmain(info: BootInfo<'static>) -> ! {
+    fn kmain(info: Handoff) -> ! {
         console::start(&info);
         ending::start(&info);
         let offset = info.direct_map().virt_offset;

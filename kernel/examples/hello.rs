@@ -6,12 +6,12 @@
 
 mod bare;
 
-use shared_abi::boot_info::BootInfo;
+use shared_abi::entry::Handoff;
 use shared_abi::verdict::Verdict;
 
 shared_abi::entry!(kmain);
 
-fn kmain(info: BootInfo<'static>) -> ! {
+fn kmain(info: Handoff) -> ! {
     bare::start(&info);
     let (kernel, platform, map) = (info.kernel(), info.platform(), info.direct_map());
     say!("hello from {:#018x}, slid by {:#x}", kernel.virt_entry, kernel.slide);

@@ -8,14 +8,14 @@ extern crate alloc;
 mod example {
     use alloc::vec::Vec;
 
-    use kernel::address_space::{SpaceError, UserSpace};
+    use kernel::address_space::SpaceError;
     use kernel::faults::{DemandZero, Interest, ZeroPages};
     use kernel::frames::{FrameError, Order};
     use kernel::machine::memory::{self, KernelHeap, Memory};
     use kernel::machine::{console, ending, user, vectors};
     use kernel::println;
     use shared_abi::addr::{PAGE, PageSize, VirtAddr, VirtRange};
-    use shared_abi::boot_info::BootInfo;
+    use shared_abi::entry::Handoff;
     use shared_abi::rights::Rights;
     use shared_abi::verdict::Verdict;
 
@@ -24,7 +24,7 @@ mod example {
     #[global_allocator]
     static HEAP: KernelHeap = memory::heap();
 
-    fn kmain(info: BootInfo<'static>) -> ! {
+    fn kmain(info: Handoff) -> ! {
         console::start(&info);
         ending::start(&info);
         vectors::install(&info);
@@ -40,7 +40,8 @@ mod example {
     }
 
     fn frames(memory: &mut Memory) -> Result<u64, FrameError> {
-        let frames = &mut memory.frames;
+        // SAFETY: what is freed here was allocated here, and nothing refers to it.
+        let frames = unsafe { memory.frames_mut() };
         let one = frames.allocate_frame()?;
         let block = frames.allocate_zeroed(Order::CHUNK)?; // 2 MiB, at a multiple of 2 MiB
         let run = frames.allocate_range(700, Order::FRAME)?; // any length
@@ -63,7 +64,7 @@ mod example {
             VirtAddr::new(0x40_0000).and_then(|at| VirtRange::new(at, PAGE)).unwrap_or(VirtRange::EMPTY);
         let mut seen = [None; 2];
         for (seen, word) in seen.iter_mut().zip([7_u64, 8]) {
-            let mut space = UserSpace::new(&mut memory.frames)?;
+            let mut space = memory.new_space()?;
             space.populate(&mut memory.resources(), page, Rights::ReadWrite, PageSize::Size2M)?;
             space.write(&mut memory.resources(), page.start(), &word.to_le_bytes())?;
             memory.enter(&mut space)?; // TTBR0 and an ASID

@@ -3,7 +3,7 @@
 
 mod bare;
 
-use shared_abi::boot_info::BootInfo;
+use shared_abi::entry::Handoff;
 use shared_abi::verdict::Verdict;
 
 shared_abi::entry!(kmain);
@@ -69,7 +69,7 @@ fn compared(from: usize, to: usize, length: usize, differs: Option<usize>) -> bo
     found == wanted.unwrap_or(core::cmp::Ordering::Equal) && equal == differs.is_none()
 }
 
-fn kmain(info: BootInfo<'static>) -> ! {
+fn kmain(info: Handoff) -> ! {
     bare::start(&info);
     let mut count = 0_u32;
     for length in 0..LONGEST {

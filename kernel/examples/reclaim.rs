@@ -12,15 +12,15 @@ extern crate alloc;
 mod reclaim {
     use alloc::vec::Vec;
     use core::arch::asm;
-    use core::cell::UnsafeCell;
 
+    use handoff_bare::cell::BorrowCell;
     use handoff_bare::translate::{Access, translate};
-    use kernel::address_space::UserSpace;
     use kernel::machine::memory::{KernelHeap, Memory};
     use kernel::machine::{console, ending, memory, user, vectors};
     use kernel::println;
     use shared_abi::addr::{PAGE, PageSize, PhysAddr, VirtAddr, VirtRange};
     use shared_abi::boot_info::{BootInfo, PlatformFlags, WindowId};
+    use shared_abi::entry::Handoff;
     use shared_abi::memory::RegionKind;
     use shared_abi::rights::Rights;
     use shared_abi::verdict::Verdict;
@@ -33,13 +33,8 @@ mod reclaim {
     /// Bytes of the stack that the kernel moves to, above a page that stays unmapped.
     const STACK: u64 = 64 << 10;
 
-    struct Told(UnsafeCell<Option<BootInfo<'static>>>);
-
-    // SAFETY: one CPU runs.
-    unsafe impl Sync for Told {}
-
-    /// `BootInfo` on its way to the other stack.
-    static TOLD: Told = Told(UnsafeCell::new(None));
+    /// What was handed over, on its way to the other stack.
+    static TOLD: BorrowCell<Option<Handoff>> = BorrowCell::new(None);
 
     fn expect(holds: bool, what: &str, found: u64, code: u32) {
         if !holds {
@@ -75,11 +70,11 @@ mod reclaim {
         let pages = of_kind().flat_map(|range| [range.start().get(), range.end() - PAGE]);
         let mut ends: Vec<u64> = Vec::with_capacity(64);
         ends.extend(pages.take(64));
-        let before = locked(|memory| memory.frames.free_frames());
+        let before = locked(|memory| memory.frames().free_frames());
         let offset = info.direct_map().virt_offset;
         let (code, frames) = take(info, kind);
         expect(code == 0 && frames == listed, "the kind is not given back as it is listed", frames, 2);
-        let now = locked(|memory| memory.frames.free_frames());
+        let now = locked(|memory| memory.frames().free_frames());
         // Tables that the kernel had added come back with the loader's; copies of all are made.
         expect(now >= before || kind == RegionKind::PAGE_TABLES, "fewer frames are free than before", now, 3);
         for page in ends {
@@ -90,7 +85,7 @@ mod reclaim {
         println!("reclaim: {kind}: {frames} frames");
     }
 
-    fn kmain(info: BootInfo<'static>) -> ! {
+    fn kmain(info: Handoff) -> ! {
         console::start(&info);
         ending::start(&info);
         if let Err(error) = memory::start(&info, &HEAP) {
@@ -111,11 +106,11 @@ mod reclaim {
             let start = memory.window().start().checked_add(PAGE)?;
             let stack = VirtRange::new(start, STACK)?;
             memory.populate(stack).ok()?;
-            memory.kernel().0.pin(stack).ok()?;
+            // SAFETY: nothing is edited but the set of what must stay.
+            unsafe { memory.kernel() }.0.pin(stack).ok()?;
             Some(stack.end())
         });
-        // SAFETY: see `Told`.
-        unsafe { *TOLD.0.get() = Some(info) };
+        expect(TOLD.try_borrow_mut().map(|mut told| *told = Some(info)).is_some(), "it was told", 0, 7);
         // SAFETY: the stack is mapped and nobody else's; what is on the boot stack is not used again.
         unsafe {
             asm!(
@@ -131,8 +126,8 @@ mod reclaim {
     }
 
     extern "C" fn on_own_stack() -> ! {
-        // SAFETY: see `Told`.
-        let info = unsafe { (*TOLD.0.get()).take() }.unwrap_or_else(|| ending::finish(Verdict::Bad(7)));
+        let told = TOLD.try_borrow_mut().and_then(|mut told| told.take());
+        let info = told.unwrap_or_else(|| ending::finish(Verdict::Bad(7)));
         taken(&info, RegionKind::LOADER_RESIDENT);
         expect(take(&info, RegionKind::LOADER_RESIDENT).0 == 910, "the loader was given back twice", 0, 8);
         taken(&info, RegionKind::BOOT_STACK);
@@ -168,8 +163,9 @@ mod reclaim {
     fn overwrite() {
         let mut count = 0;
         locked(|memory| {
-            let (mut first, free) = (None, memory.frames.free_frames());
-            while let Ok(frame) = memory.frames.allocate_frame() {
+            let (mut first, free) = (None, memory.frames().free_frames());
+            // SAFETY: what is freed below is what is allocated here.
+            while let Ok(frame) = unsafe { memory.frames_mut() }.allocate_frame() {
                 let Some(page) = memory.frame_address(frame) else { break };
                 // SAFETY: the frame was handed out, and the direct map has it; a chain of them in their first words.
                 unsafe {
@@ -184,13 +180,19 @@ mod reclaim {
                 // SAFETY: as it was written above.
                 first = unsafe { (page as *const Option<shared_abi::addr::Frame>).read() };
                 expect(
-                    memory.frames.free_frame(frame).is_ok(),
+                    // SAFETY: it was allocated above, and its words were read.
+                    unsafe { memory.frames_mut() }.free_frame(frame).is_ok(),
                     "a frame was not taken back",
                     frame.number(),
                     12,
                 );
             }
-            expect(memory.frames.free_frames() == free, "frames are lost", memory.frames.free_frames(), 13);
+            expect(
+                memory.frames().free_frames() == free,
+                "frames are lost",
+                memory.frames().free_frames(),
+                13,
+            );
         });
         println!("reclaim: {count} free frames overwritten");
     }
@@ -203,7 +205,7 @@ mod reclaim {
         let page =
             VirtAddr::new(0x4000_0000).and_then(|at| VirtRange::new(at, PAGE)).unwrap_or(VirtRange::EMPTY);
         let word = locked(|memory| {
-            let mut space = UserSpace::new(&mut memory.frames).ok()?;
+            let mut space = memory.new_space().ok()?;
             space.populate(&mut memory.resources(), page, Rights::ReadWrite, PageSize::Size4K).ok()?;
             space.write(&mut memory.resources(), page.start(), &7_u64.to_le_bytes()).ok()?;
             memory.enter(&mut space).ok()?;

@@ -21,6 +21,7 @@ mod separation {
     use kernel::println;
     use shared_abi::addr::{PAGE, PageSize, VirtAddr, VirtRange};
     use shared_abi::boot_info::BootInfo;
+    use shared_abi::entry::Handoff;
     use shared_abi::rights::Rights;
     use shared_abi::syndrome::{self, Cause, FaultKind, Syndrome};
     use shared_abi::verdict::Verdict;
@@ -123,7 +124,7 @@ mod separation {
 
     /// A space with the programs, a page of data that begins with `mark`, and a read-only page.
     fn space(memory: &mut Memory, mark: u64) -> UserSpace {
-        let mut space = good(UserSpace::new(&mut memory.frames), "no space");
+        let mut space = good(memory.new_space(), "no space");
         let start = &raw const programs;
         // SAFETY: the programs are in read-only data, from the first label to the last.
         let code = unsafe {
@@ -184,7 +185,7 @@ mod separation {
         refused(&raw const program_store, address, kind, Some(syndrome::Access::Write));
     }
 
-    fn kmain(info: BootInfo<'static>) -> ! {
+    fn kmain(info: Handoff) -> ! {
         console::start(&info);
         ending::start(&info);
         vectors::install(&info);
@@ -194,7 +195,7 @@ mod separation {
         }
         expect(locked(user::start), "no room for a hook", 0, 1);
         let mut many = Vec::with_capacity(MANY as usize);
-        let before = locked(|memory| memory.frames.statistics().allocated);
+        let before = locked(|memory| memory.statistics().allocated);
 
         let mut spaces = locked(|memory| MARKS.map(|mark| space(memory, mark)));
         for (space, address) in spaces.iter_mut().zip(ONLY) {
@@ -223,7 +224,7 @@ mod separation {
         for space in spaces {
             destroy(space);
         }
-        let statistics = locked(|memory| memory.frames.statistics());
+        let statistics = locked(|memory| memory.statistics());
         expect(statistics.allocated == before, "frames are lost", statistics.allocated, 20);
         let sum = statistics.free + statistics.allocated + statistics.reserved;
         expect(sum == statistics.total, "the frames do not add up", sum, 21);
@@ -240,7 +241,8 @@ mod separation {
     fn descriptors(spaces: &[UserSpace; 2]) {
         for space in spaces {
             locked(|memory| {
-                space.for_each(&mut memory.frames, |run| {
+                // SAFETY: the tables are only read.
+                space.for_each(unsafe { memory.frames_mut() }, |run| {
                     let bits = run.attributes.bits();
                     let is_users = bits >> 11 & 1 == 1 && bits >> 6 & 1 == 1 && bits >> 53 & 1 == 1;
                     expect(is_users, "a leaf of a user space is not a user's", bits, 8);

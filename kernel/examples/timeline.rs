@@ -13,6 +13,7 @@ mod timeline {
     use core::arch::{asm, global_asm};
 
     use shared_abi::boot_info::{self, BootInfo};
+    use shared_abi::entry::Handoff;
     use shared_abi::note::{Note, NoteRecord};
     use shared_abi::verdict::Verdict;
 
@@ -56,6 +57,8 @@ mod timeline {
             Ok(info) => info,
             Err(error) => panic!("{error}"),
         };
+        // SAFETY: the loader has just entered this kernel with it.
+        let info = unsafe { Handoff::new(info) };
         bare::start(&info);
         let frequency = info.platform().timer_frequency.max(1);
         let in_instructions = |ticks: u64| ticks.saturating_mul(NANOSECONDS) / frequency;

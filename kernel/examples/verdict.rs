@@ -5,12 +5,12 @@
 
 mod bare;
 
-use shared_abi::boot_info::BootInfo;
+use shared_abi::entry::Handoff;
 use shared_abi::verdict::Verdict;
 
 shared_abi::entry!(kmain);
 
-fn kmain(info: BootInfo<'static>) -> ! {
+fn kmain(info: Handoff) -> ! {
     bare::start(&info);
     match info.command_line() {
         "good" => bare::end(Verdict::Good),

@@ -16,7 +16,7 @@ mod story {
     use kernel::machine::memory::KernelHeap;
     use kernel::machine::{console, ending, memory, vectors};
     use kernel::println;
-    use shared_abi::boot_info::BootInfo;
+    use shared_abi::entry::Handoff;
     use shared_abi::verdict::Verdict;
 
     use crate::{report, trial};
@@ -32,7 +32,7 @@ mod story {
     const TRIAL_FAILED: u32 = 2;
     const PANICKED: u32 = 255;
 
-    fn kmain(info: BootInfo<'static>) -> ! {
+    fn kmain(info: Handoff) -> ! {
         console::start(&info);
         ending::start(&info);
         vectors::install(&info);

@@ -69,7 +69,7 @@ pub fn hardware(info: &BootInfo<'_>) {
 
 /// The frame allocator as it stands.
 pub fn memory() {
-    let Some(statistics) = memory::with(|memory| memory.frames.statistics()) else { return };
+    let Some(statistics) = memory::with(|memory| memory.statistics()) else { return };
     println!(
         "allocator     {} frames free, {} allocated, {} reserved, {} KiB of metadata",
         statistics.free,

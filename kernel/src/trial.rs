@@ -9,7 +9,7 @@ use core::fmt::{Display, Write};
 use crate::story::HEAP;
 use aarch64_cpu::registers::*;
 use handoff_bare::translate::{Access, translate};
-use kernel::address_space::{SpaceError, UserSpace};
+use kernel::address_space::SpaceError;
 use kernel::frames::{FrameError, FrameRange, Order};
 use kernel::machine::memory::{self, Memory};
 use kernel::machine::user;
@@ -69,7 +69,8 @@ fn addresses(info: &BootInfo<'_>) -> bool {
 fn frames() -> bool {
     let tried_all = || {
         locked(|memory| {
-            let frames = &mut memory.frames;
+            // SAFETY: what is freed here was allocated here, and nothing refers to it.
+            let frames = unsafe { memory.frames_mut() };
             let before = frames.free_frames();
             let one = frames.allocate_frame()?;
             let block = frames.allocate_zeroed(Order::CHUNK)?;
@@ -109,7 +110,8 @@ fn sizes(info: &BootInfo<'_>) -> bool {
         let range = ranges.into_iter().find(|range| !range.overlaps(info.kernel().range()));
         let range = range.unwrap_or(VirtRange::EMPTY);
         locked(|memory| {
-            let (space, mut with) = memory.kernel();
+            // SAFETY: the addresses were chosen where nobody else has any.
+            let (space, mut with) = unsafe { memory.kernel() };
             let device = Attributes::new(MemoryType::DeviceNGnRnE, Rights::ReadOnly, Privilege::Kernel);
             let device = device.unwrap_or(Attributes::kernel(Rights::ReadOnly));
             space.map(&mut with, range, phys, device, PageSize::Size1G)?;
@@ -165,7 +167,7 @@ fn machine(info: &BootInfo<'_>) -> bool {
 
 /// `Box`, `Vec`, `String` and `BTreeMap` on the heap, and everything back afterwards.
 fn collections() -> bool {
-    let before = locked(|memory| memory.frames.free_frames());
+    let before = locked(|memory| memory.frames().free_frames());
     let boxed = Box::new([0x5A_u8; 3 * PAGE as usize]);
     let mut numbers: Vec<u64> = (0..20_000).collect();
     numbers.retain(|number| number % 3 == 0);
@@ -184,7 +186,7 @@ fn collections() -> bool {
     let heap = HEAP.with(|heap| heap.statistics());
     drop((boxed, numbers, text, map));
     HEAP.with(|heap| heap.trim());
-    let after = locked(|memory| memory.frames.free_frames());
+    let after = locked(|memory| memory.frames().free_frames());
     good &= before == after && HEAP.with(|heap| heap.statistics()).mapped == 0;
     let (mapped, small, large) = (heap.mapped >> 10, heap.small >> 10, heap.large >> 10);
     milestone(
@@ -252,9 +254,9 @@ fn spaces(info: &BootInfo<'static>) -> bool {
     let page = VirtAddr::new(0x4000_0000).and_then(|at| VirtRange::new(at, PAGE)).unwrap_or(VirtRange::EMPTY);
     let tried_all = || {
         locked(|memory| {
-            let before = memory.frames.free_frames();
+            let before = memory.frames().free_frames();
             let mut good = user::start(memory);
-            let mut spaces = [UserSpace::new(&mut memory.frames)?, UserSpace::new(&mut memory.frames)?];
+            let mut spaces = [memory.new_space()?, memory.new_space()?];
             for (space, word) in spaces.iter_mut().zip(WORDS) {
                 space.populate(&mut memory.resources(), page, Rights::ReadWrite, PageSize::Size4K)?;
                 space.write(&mut memory.resources(), page.start(), &word.to_le_bytes())?;
@@ -273,7 +275,7 @@ fn spaces(info: &BootInfo<'static>) -> bool {
                 good &= u64::from_le_bytes(found) == !word;
                 space.destroy(&mut memory.resources()).map_err(|(_, error)| error)?;
             }
-            Ok::<_, SpaceError>(good && memory.frames.free_frames() == before)
+            Ok::<_, SpaceError>(good && memory.frames().free_frames() == before)
         })
     };
     tried("spaces", tried_all(), "two words at one address, the kernel's out of reach, all frames back")

@@ -1,11 +1,11 @@
 //! `entry!`: the three lines that make a Rust program a kernel of this ABI.
 //!
 //! ```
-//! use shared_abi::boot_info::BootInfo;
+//! use shared_abi::entry::Handoff;
 //!
 //! shared_abi::entry!(kmain);
 //!
-//! fn kmain(info: BootInfo<'static>) -> ! {
+//! fn kmain(info: Handoff) -> ! {
 //!     let _usable = info.free_bytes();
 //!     loop {}
 //! }
@@ -19,11 +19,11 @@
 //! ```
 //! ```compile_fail
 //! shared_abi::entry!(kmain, Note { stack_size: 1000, ..Note::DEFAULT });
-//! fn kmain(info: shared_abi::boot_info::BootInfo<'static>) -> ! { loop {} }
+//! fn kmain(info: shared_abi::entry::Handoff) -> ! { loop {} }
 //! ```
 //! ```
 //! shared_abi::entry!(kmain, Note { stack_size: 0x10_0000, ..Note::DEFAULT });
-//! fn kmain(info: shared_abi::boot_info::BootInfo<'static>) -> ! { loop {} }
+//! fn kmain(info: shared_abi::entry::Handoff) -> ! { loop {} }
 //! ```
 //!
 //! It emits the note (which does not compile if it asks for what ABI 1.0 does not serve), type-checks `kmain`, and
@@ -34,12 +34,47 @@
 //! A `BootInfo` that cannot be decoded ends in `brk` [`REFUSED`] with the error's code in x0: the loader's fault
 //! reporter, which is still in charge of the vectors, says so.
 
+use core::ops::Deref;
+
+use crate::boot_info::BootInfo;
+
+/// The [`BootInfo`] that the loader wrote for this kernel. Anybody can decode bytes that look like one; a value of this
+/// type proves that the machine is as it says and that this kernel is what it was handed to, so that what takes devices,
+/// memory and vectors over may be safe to call with it.
+#[derive(Debug)]
+pub struct Handoff(BootInfo<'static>);
+
+impl Handoff {
+    /// For a kernel with an entry of its own; `entry!` does it for the others.
+    ///
+    /// # Safety
+    ///
+    /// The loader wrote `info` for this kernel, which was entered by it, and no other value was made of it.
+    #[expect(unsafe_code, reason = "the caller vouches for where it comes from")]
+    pub const unsafe fn new(info: BootInfo<'static>) -> Self {
+        Self(info)
+    }
+
+    /// What it says, which proves nothing.
+    pub const fn boot_info(&self) -> &BootInfo<'static> {
+        &self.0
+    }
+}
+
+impl Deref for Handoff {
+    type Target = BootInfo<'static>;
+
+    fn deref(&self) -> &BootInfo<'static> {
+        &self.0
+    }
+}
+
 /// The immediate of the `brk` that ends a kernel whose `BootInfo` was refused; x0 holds the code.
 pub const REFUSED: u16 = 0xB007;
 
 /// Makes a function the kernel's entry: `entry!(kmain)`, or `entry!(kmain, Note { …, ..Note::DEFAULT })`.
 ///
-/// The function is a `fn(BootInfo<'static>) -> !`. The note's names are in scope.
+/// The function is a `fn(Handoff) -> !`. The note's names are in scope.
 #[macro_export]
 macro_rules! entry {
     ($kmain:path) => {
@@ -51,12 +86,12 @@ macro_rules! entry {
             use $crate::note::*;
 
             /// The type that the entry must have.
-            const KMAIN: fn($crate::boot_info::BootInfo<'static>) -> ! = $kmain;
+            const KMAIN: fn($crate::entry::Handoff) -> ! = $kmain;
 
             /// Without a loader nothing calls the entry; it is still type-checked, and no dead code.
             #[cfg(not(all(target_arch = "aarch64", target_os = "none")))]
             #[used]
-            static UNCALLED: fn($crate::boot_info::BootInfo<'static>) -> ! = KMAIN;
+            static UNCALLED: fn($crate::entry::Handoff) -> ! = KMAIN;
 
             #[used]
             #[cfg_attr(
@@ -82,7 +117,8 @@ macro_rules! entry {
                     $crate::boot_info::BootInfo::decode(blob)
                 });
                 match info {
-                    Ok(info) => KMAIN(info),
+                    // SAFETY: the loader wrote it for this kernel and has just entered it, once.
+                    Ok(info) => KMAIN(unsafe { $crate::entry::Handoff::new(info) }),
                     // SAFETY: the exception goes to the loader's vectors, and nothing comes back from it.
                     Err(error) => unsafe {
                         ::core::arch::asm!(
@@ -103,9 +139,9 @@ macro_rules! entry {
 
 #[cfg(test)]
 mod tests {
-    use crate::boot_info::BootInfo;
+    use super::Handoff;
 
-    fn kmain(_: BootInfo<'static>) -> ! {
+    fn kmain(_: Handoff) -> ! {
         unreachable!("no loader on a host")
     }
 

@@ -4,10 +4,10 @@
 //! hand rather than by `core::fmt`: a few instructions a character, on a path that every boot takes. Errors,
 //! which end the boot, use `core::fmt`.
 
-use core::cell::UnsafeCell;
 use core::fmt;
 
 use elfloader::handoff::LOG_CAPACITY;
+use handoff_bare::cell::{BorrowCell, Exclusive};
 use handoff_bare::mmio::Mmio;
 use shared_abi::image::header::LogLevel;
 use shared_abi::uart::Uart;
@@ -24,12 +24,8 @@ pub struct Log {
     console: Option<Uart<Mmio>>,
 }
 
-struct Single(UnsafeCell<Log>);
-
-// SAFETY: the loader runs on one CPU, and the fault reporter, the only other user, never returns to it.
-unsafe impl Sync for Single {}
-
-static LOG: Single = Single(UnsafeCell::new(Log {
+/// The log. The fault reporter, which never goes back to what it interrupted, seizes it.
+pub static LOG: BorrowCell<Log> = BorrowCell::new(Log {
     bytes: [0; LOG_CAPACITY],
     length: 0,
     dropped: 0,
@@ -37,13 +33,17 @@ static LOG: Single = Single(UnsafeCell::new(Log {
     printed: LogLevel::Quiet,
     line_level: LogLevel::Normal,
     console: None,
-}));
+});
 
-/// The log. References are short-lived: no caller keeps one across a call that logs.
-pub fn log() -> &'static mut Log {
-    // SAFETY: see `Single`; the loader is not reentrant, and a fault reporter that interrupts a line never goes
-    // back to it.
-    unsafe { &mut *LOG.0.get() }
+/// The log, for one statement.
+///
+/// # Panics
+///
+/// If the statement itself logs.
+// Not inlined: a boot logs in many places, seldom.
+#[inline(never)]
+pub fn log() -> Exclusive<'static, Log> {
+    LOG.try_borrow_mut().expect("the log is in use")
 }
 
 impl Log {

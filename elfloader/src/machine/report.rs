@@ -4,13 +4,13 @@
 //! while VBAR_EL1 and TTBR1_EL1 are as handed over: it needs the loader's pages, the console's page and, for
 //! symbols, the direct map.
 
-use core::cell::UnsafeCell;
 use core::fmt::Write as _;
 use core::panic::Location;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use aarch64_cpu::registers::{ReadWriteable, SCTLR_EL1};
 use handoff_bare::barrier;
+use handoff_bare::cell::{BorrowCell, Exclusive};
 use handoff_bare::exception::ExceptionFrame;
 use shared_abi::addr::{VirtAddr, VirtRange};
 use shared_abi::image::header::LogLevel;
@@ -19,8 +19,8 @@ use shared_abi::syndrome::{Syndrome, Vector};
 use shared_abi::verdict::Ending;
 
 use super::ending::MEANS;
-use super::log::log;
-use super::stages;
+use super::log::{LOG, Log};
+use super::stages::TIMELINE;
 
 /// Most named regions that the reporter can tell apart.
 pub const REGIONS: usize = 24;
@@ -34,30 +34,25 @@ pub struct Situation {
     symbols: Option<Symbols>,
 }
 
-/// A symbol table, and what to take off an address before it is looked up there.
+/// A symbol table by its virtual address, and what to take off an address before it is looked up there.
 #[derive(Clone, Copy)]
 struct Symbols {
-    start: *const u8,
+    virt_start: u64,
     length: usize,
     slide: u64,
 }
 
-struct Single(UnsafeCell<Situation>);
+static SITUATION: BorrowCell<Situation> =
+    BorrowCell::new(Situation { in_kernel: false, regions: [None; REGIONS], count: 0, symbols: None });
 
-// SAFETY: the loader runs on one CPU; the reporter only reads, and never returns.
-unsafe impl Sync for Single {}
-
-static SITUATION: Single = Single(UnsafeCell::new(Situation {
-    in_kernel: false,
-    regions: [None; REGIONS],
-    count: 0,
-    symbols: None,
-}));
-
-/// The situation, to be kept up to date by the loader.
-pub fn situation() -> &'static mut Situation {
-    // SAFETY: see `Single`; references live for one statement.
-    unsafe { &mut *SITUATION.0.get() }
+/// The situation, to be kept up to date by the loader, for one statement.
+///
+/// # Panics
+///
+/// If the statement asks for it twice.
+#[inline(never)]
+pub fn situation() -> Exclusive<'static, Situation> {
+    SITUATION.try_borrow_mut().expect("the situation is in use")
 }
 
 impl Situation {
@@ -75,7 +70,7 @@ impl Situation {
     ///
     /// The table stays mapped. Its contents may change: a damaged table gives wrong names or none.
     pub unsafe fn name_code(&mut self, start: u64, length: u64, slide: u64) {
-        self.symbols = Some(Symbols { start: start as *const u8, length: length as usize, slide });
+        self.symbols = Some(Symbols { virt_start: start, length: length as usize, slide });
     }
 
     /// From here on, code has no names.
@@ -99,46 +94,45 @@ pub extern "C" fn report_fault(frame: &ExceptionFrame) -> ! {
     // The kernel may have its accesses checked; the loader's are not all aligned.
     SCTLR_EL1.modify(SCTLR_EL1::A::Disable);
     barrier::isb(barrier::SY);
-    let ending = if situation().in_kernel { Ending::KernelFault } else { Ending::LoaderFault };
+    // SAFETY: one CPU runs the loader, and the kernel's others have no vectors that lead here; what this exception
+    // interrupted, another report included, is never resumed.
+    let (situation, log, timeline) = unsafe { (SITUATION.seize(), LOG.seize(), TIMELINE.seize()) };
+    let ending = if situation.in_kernel { Ending::KernelFault } else { Ending::LoaderFault };
     // A load and a store, no exclusives: the fault may be that memory is not what it should be.
-    if REPORTING.load(Ordering::Relaxed) && !log().lose_console() {
+    if REPORTING.load(Ordering::Relaxed) && !log.lose_console() {
         MEANS.end(ending, 0);
     }
     REPORTING.store(true, Ordering::Relaxed);
-    describe(frame);
-    log().say_without_console();
+    describe(frame, situation, timeline.current(), log);
+    log.say_without_console();
     MEANS.end(ending, 0)
 }
 
-fn describe(frame: &ExceptionFrame) {
-    let situation = situation();
-    let log = log().line(LogLevel::Quiet);
-    log.mark();
+fn describe(frame: &ExceptionFrame, situation: &Situation, stage: &str, log: &mut Log) {
+    log.line(LogLevel::Quiet).mark();
     let syndrome = Syndrome::new(frame.esr);
     if situation.in_kernel {
         log.text("\nkernel fault, reported by the loader: ");
     } else {
-        log.text("\nloader fault while it was to ").text(stages::current()).text(": ");
+        log.text("\nloader fault while it was to ").text(stage).text(": ");
     }
     // The log takes every byte; there is no error to act on.
     let _ = writeln!(log, "{syndrome}");
     if syndrome.is_refusal() {
         let _ = writeln!(log, "  the kernel refused its BootInfo: error E{:04}", frame.general[0]);
     }
-    place(situation, "at", frame.elr);
+    place(situation, log, "at", frame.elr);
     if syndrome.far_is_valid() {
-        place(situation, "address", frame.far);
+        place(situation, log, "address", frame.far);
     }
-    place(situation, "stack", frame.sp);
-    let log = super::log::log();
+    place(situation, log, "stack", frame.sp);
     if let Some(vector) = Vector::new(frame.vector as u8) {
         let _ = writeln!(log, "  {vector}; ESR {:#x}, SPSR {:#x}", frame.esr, frame.spsr);
     }
     let _ = write!(log, "{frame}");
 }
 
-fn place(situation: &Situation, what: &str, address: u64) {
-    let log = log();
+fn place(situation: &Situation, log: &mut Log, what: &str, address: u64) {
     let _ = write!(log, "  {what} {address:#018x}");
     match situation.region_of(address) {
         Some((name, offset)) => {
@@ -153,7 +147,9 @@ fn place(situation: &Situation, what: &str, address: u64) {
     }
     if let Some(symbols) = situation.symbols {
         // SAFETY: `name_code`'s caller vouches for the mapping, and nobody writes while the one CPU reports.
-        let table = SymbolTable::open(unsafe { core::slice::from_raw_parts(symbols.start, symbols.length) });
+        let table = SymbolTable::open(unsafe {
+            core::slice::from_raw_parts(symbols.virt_start as *const u8, symbols.length)
+        });
         if let Some(symbol) = table.and_then(|table| table.find(address.wrapping_sub(symbols.slide))) {
             let _ = write!(log, ", {symbol}");
         }
@@ -164,9 +160,10 @@ fn place(situation: &Situation, what: &str, address: u64) {
 /// A broken invariant of the loader's own: said like a fault, by its place. The message is left out, and with it
 /// everything that could format one: a tenth of the loader's code.
 pub fn report_panic(place: Option<&Location<'_>>) -> ! {
-    let log = log().line(LogLevel::Quiet);
-    log.mark();
-    log.text("\nloader fault while it was to ").text(stages::current());
+    // SAFETY: one CPU runs the loader, and what panicked is never resumed.
+    let (log, timeline) = unsafe { (LOG.seize(), TIMELINE.seize()) };
+    log.line(LogLevel::Quiet).mark();
+    log.text("\nloader fault while it was to ").text(timeline.current());
     if let Some(place) = place {
         log.text(": panic at ").text(place.file()).text(":").number(place.line().into());
     }

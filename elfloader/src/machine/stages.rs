@@ -1,51 +1,51 @@
 //! The timeline: when each stage of the boot began, and which one is under way should a fault cut it short.
 
-use core::cell::UnsafeCell;
-
 use aarch64_cpu::registers::{CNTVCT_EL0, Readable};
+use handoff_bare::cell::BorrowCell;
 
 /// Most stages of a boot.
 const STAGES: usize = 16;
 
-struct Timeline {
+/// The stages so far, each with the counter when it began.
+#[derive(Clone, Copy)]
+pub struct Timeline {
     stages: [(&'static str, u64); STAGES],
     count: usize,
 }
 
-struct Single(UnsafeCell<Timeline>);
+/// The boot's. The fault reporter, which never goes back to what it interrupted, seizes it.
+pub static TIMELINE: BorrowCell<Timeline> = BorrowCell::new(Timeline { stages: [("", 0); STAGES], count: 0 });
 
-// SAFETY: the loader runs on one CPU; the fault reporter only reads.
-unsafe impl Sync for Single {}
+impl Timeline {
+    /// Every stage, in order.
+    pub fn stages(&self) -> impl Iterator<Item = (&'static str, u64)> + Clone {
+        self.stages.iter().take(self.count).copied()
+    }
 
-static TIMELINE: Single = Single(UnsafeCell::new(Timeline { stages: [("", 0); STAGES], count: 0 }));
-
-fn timeline() -> &'static mut Timeline {
-    // SAFETY: see `Single`; references live for one statement.
-    unsafe { &mut *TIMELINE.0.get() }
+    /// The stage under way.
+    pub fn current(&self) -> &'static str {
+        self.stages().last().map_or("start", |stage| stage.0)
+    }
 }
 
 /// Begins a stage that began at `ticks`. Its name completes "it was to …".
 pub fn begin_at(name: &'static str, ticks: u64) {
-    let timeline = timeline();
-    if let Some(stage) = timeline.stages.get_mut(timeline.count) {
+    let Some(mut timeline) = TIMELINE.try_borrow_mut() else { return };
+    let count = timeline.count;
+    if let Some(stage) = timeline.stages.get_mut(count) {
         *stage = (name, ticks);
         timeline.count += 1;
     }
 }
 
 /// Begins a stage now.
+// Not inlined: every stage calls it once.
 #[inline(never)]
 pub fn begin(name: &'static str) {
     begin_at(name, CNTVCT_EL0.get());
 }
 
 /// The stages so far.
-pub fn all() -> &'static [(&'static str, u64)] {
-    let timeline = timeline();
-    timeline.stages.get(..timeline.count).unwrap_or_default()
-}
-
-/// The stage under way.
-pub fn current() -> &'static str {
-    all().last().map_or("start", |stage| stage.0)
+pub fn all() -> Timeline {
+    TIMELINE.try_borrow().map_or(Timeline { stages: [("", 0); STAGES], count: 0 }, |timeline| *timeline)
 }

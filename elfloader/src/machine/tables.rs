@@ -7,6 +7,7 @@
 use core::cell::UnsafeCell;
 
 use elfloader::boot::KernelTables;
+use handoff_bare::cell::BorrowCell;
 use handoff_bare::tlb;
 use handoff_bare::translate::{Access, translate};
 use shared_abi::addr::{Frame, PAGE, PageSize, PhysAddr, PhysRange, VirtAddr, VirtRange};
@@ -99,8 +100,10 @@ impl TableStore for Tables {
 pub struct IdentityMap(Tables);
 
 impl IdentityMap {
-    /// The map as the entry code left it. Called once: the pool's bookkeeping starts afresh.
+    /// The map as the entry code left it; `None` the second time: the pool's bookkeeping starts afresh.
     pub fn inherit(image: &OwnImage) -> Option<Self> {
+        static INHERITED: BorrowCell<()> = BorrowCell::new(());
+        INHERITED.claim()?;
         // SAFETY: only shared references are ever made; the entries are atomics.
         let tables: &'static [Table] = unsafe { &*IDENTITY_TABLES.0.get() };
         let offset = (tables.as_ptr() as u64).checked_sub(OwnImage::linked(0)?.get())?;

@@ -196,9 +196,10 @@ impl Environment<'static> for Bare {
         let entry = planned.placed().plan().entry();
         log().line(LogLevel::Normal).text("entering the kernel at ").hex(entry.get()).end();
         stages::begin("enter the kernel");
-        let timeline = stages::all().iter().copied();
+        let timeline = stages::all();
         let log = log();
-        handoff::finish(boot_info, timeline, log.recorded(), log.dropped() > 0, cpu::crc32c()).map(drop)
+        handoff::finish(boot_info, timeline.stages(), log.recorded(), log.dropped() > 0, cpu::crc32c())
+            .map(drop)
     }
 
     fn check(&mut self, built: &Built<'_, '_, 'static, Tables>) -> Result<(), BootError<'static>> {

@@ -1,41 +1,30 @@
 //! What the kernels in this folder share: words on the console, and an end with a verdict. Nothing else, so that
 //! each shows by itself what it takes to be a kernel.
-//!
-//! One CPU runs, nothing interrupts it, and a fault does not come back: so the one console needs no lock.
 
 #![allow(dead_code, reason = "compiled into each kernel anew, and none uses all of it")]
 
-use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
 
+use handoff_bare::cell::BorrowCell;
 use handoff_bare::ending::Means;
 use handoff_bare::mmio::Mmio;
 use shared_abi::boot_info::BootInfo;
+use shared_abi::entry::Handoff;
 use shared_abi::uart::Uart;
 use shared_abi::verdict::Verdict;
 
 static MEANS: Means = Means::new();
 
-struct Console(UnsafeCell<Option<Uart<Mmio>>>);
-
-// SAFETY: one CPU runs, without interrupts; see the top.
-unsafe impl Sync for Console {}
-
-static CONSOLE: Console = Console(UnsafeCell::new(None));
-
-fn console() -> &'static mut Option<Uart<Mmio>> {
-    // SAFETY: no reference is kept across another call; see the top.
-    unsafe { &mut *CONSOLE.0.get() }
-}
+static CONSOLE: BorrowCell<Option<Uart<Mmio>>> = BorrowCell::new(None);
 
 /// Learns from `info` where the console is and how the machine is ended.
-pub fn start(info: &BootInfo<'_>) {
+pub fn start(info: &Handoff) {
     MEANS.learn(&info.platform());
     let Some(found) = info.console() else { return };
-    if let Some(kind) = found.kind() {
+    if let (Some(kind), Some(mut console)) = (found.kind(), CONSOLE.try_borrow_mut()) {
         // SAFETY: the contract maps the port's registers there as Device memory, and the loader is done with them.
         let registers = unsafe { Mmio::new(found.virt_base, found.length, found.access_width) };
-        *console() = Some(Uart::start(kind, found.layout(), registers));
+        *console = Some(Uart::start(kind, found.layout(), registers));
     }
 }
 
@@ -57,7 +46,7 @@ struct Out;
 
 impl fmt::Write for Out {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if let Some(console) = console() {
+        if let Some(console) = CONSOLE.try_borrow_mut().as_deref_mut().and_then(Option::as_mut) {
             console.send_text(text);
         }
         Ok(())

@@ -23,7 +23,7 @@ mod workloads {
     use kernel::machine::{console, ending, memory, user, vectors};
     use kernel::println;
     use shared_abi::addr::{Frame, VirtAddr};
-    use shared_abi::boot_info::BootInfo;
+    use shared_abi::entry::Handoff;
     use shared_abi::verdict::Verdict;
 
     use super::steps::{frames, heap, spaces};
@@ -45,7 +45,8 @@ mod workloads {
         type Memory = DirectMap;
 
         fn frames(&mut self) -> &mut FrameAllocator<DirectMap> {
-            &mut self.frames
+            // SAFETY: a workload frees the frames that it took, and refers to none by then.
+            unsafe { self.frames_mut() }
         }
 
         fn page(&mut self, frame: Frame) -> &mut PageWords {
@@ -59,6 +60,11 @@ mod workloads {
     impl spaces::Machine for Memory {
         type Memory = DirectMap;
         type Tlb = BareTlb;
+
+        fn frames(&mut self) -> &mut FrameAllocator<DirectMap> {
+            // SAFETY: a workload frees the frames that it took, and refers to none by then.
+            unsafe { self.frames_mut() }
+        }
 
         fn resources(&mut self) -> KernelResources<'_> {
             self.resources()
@@ -106,7 +112,7 @@ mod workloads {
         }
     }
 
-    fn kmain(info: BootInfo<'static>) -> ! {
+    fn kmain(info: Handoff) -> ! {
         console::start(&info);
         ending::start(&info);
         vectors::install(&info);
@@ -116,7 +122,7 @@ mod workloads {
         }
         expect(locked(user::start), "no room for a hook", 1);
         let steps = info.command_line().trim().parse().unwrap_or(STEPS);
-        let before = locked(|memory| memory.frames.free_frames());
+        let before = locked(|memory| memory.frames().free_frames());
 
         let mut workload = FRAMES.lock();
         let result = locked(|memory| {
@@ -143,7 +149,7 @@ mod workloads {
 
         exhaustion();
         HEAP.with(|heap| heap.trim());
-        let after = locked(|memory| memory.frames.free_frames());
+        let after = locked(|memory| memory.frames().free_frames());
         expect(after == before, "frames are lost", 5);
         println!("workloads: {after} frames free, as before");
         ending::finish(Verdict::Good)

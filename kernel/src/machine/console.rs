@@ -1,36 +1,46 @@
 //! Words to whoever watches: `println!` to the port that `BootInfo` names.
 
-use core::cell::UnsafeCell;
 use core::fmt;
 
+use handoff_bare::cell::BorrowCell;
 use handoff_bare::mmio::Mmio;
-use shared_abi::boot_info::BootInfo;
+use shared_abi::entry::Handoff;
 use shared_abi::uart::Uart;
 
-struct Single(UnsafeCell<Option<Uart<Mmio>>>);
-
-// SAFETY: one CPU runs, with interrupts masked; a fault handler that prints never goes back to what it cut off,
-// except to resolve a fault, and then it does not print.
-unsafe impl Sync for Single {}
-
-static CONSOLE: Single = Single(UnsafeCell::new(None));
+static CONSOLE: BorrowCell<Option<Uart<Mmio>>> = BorrowCell::new(None);
 
 /// Takes over the console that the loader mapped, if there is one.
-pub fn start(boot_info: &BootInfo<'_>) {
-    let Some(console) = boot_info.console() else { return };
+///
+/// # Panics
+///
+/// The second time.
+pub fn start(handoff: &Handoff) {
+    let Some(console) = handoff.console() else { return };
     let Some(kind) = console.kind() else { return };
-    // SAFETY: the contract maps the port's registers there as Device memory, and the loader is done with them.
+    let mut place =
+        CONSOLE.try_borrow_mut().filter(|place| place.is_none()).expect("the console is started once");
+    // SAFETY: the contract maps the port's registers there as Device memory; the loader is done with them, and nobody
+    // has started the console before.
     let registers = unsafe { Mmio::new(console.virt_base, console.length, console.access_width) };
-    // SAFETY: see `Single`.
-    unsafe { *CONSOLE.0.get() = Some(Uart::start(kind, console.layout(), registers)) };
+    *place = Some(Uart::start(kind, console.layout(), registers));
+}
+
+/// Frees the console of a line that was interrupted.
+///
+/// # Safety
+///
+/// Whoever printed it never goes on.
+pub(super) unsafe fn release() {
+    // SAFETY: as the caller says.
+    unsafe { CONSOLE.release() };
 }
 
 struct Out;
 
 impl fmt::Write for Out {
+    /// Held for the text alone, so that what formats a value may print; what interrupts the text itself is not printed.
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // SAFETY: see `Single`.
-        if let Some(console) = unsafe { &mut *CONSOLE.0.get() } {
+        if let Some(console) = CONSOLE.try_borrow_mut().as_deref_mut().and_then(Option::as_mut) {
             console.send_text(text);
         }
         Ok(())

@@ -9,13 +9,14 @@ use core::fmt;
 
 use handoff_bare::translate::{Access, translate};
 use shared_abi::addr::{Frame, PAGE_SHIFT, PageSize, PhysAddr, VirtAddr, VirtRange};
-use shared_abi::boot_info::{self, BootInfo, WindowId};
+use shared_abi::boot_info::{self, WindowId};
+use shared_abi::entry::Handoff;
 use shared_abi::page_table::Translation;
 use shared_abi::rights::Rights;
 
 use super::tlb::BareTlb;
-use crate::address_space::{Asids, KernelRoot, KernelSpace, Resources, SpaceError};
-use crate::frames::{DirectMap, FrameAllocator, FrameError};
+use crate::address_space::{Asids, KernelRoot, KernelSpace, Resources, SpaceError, UserSpace};
+use crate::frames::{DirectMap, FrameAllocator, FrameError, Statistics};
 use crate::heap::global::GlobalHeap;
 use crate::heap::{Heap, HeapError, HeapPages, Unbacked};
 use crate::lock::Lock;
@@ -27,7 +28,7 @@ pub type KernelResources<'a> = Resources<'a, DirectMap, BareTlb>;
 /// The frames, the kernel's own space, and what user spaces need.
 pub struct Memory {
     /// All frames of the machine.
-    pub frames: FrameAllocator<DirectMap>,
+    pub(super) frames: FrameAllocator<DirectMap>,
     space: KernelSpace,
     pub(super) asids: Asids,
     pub(super) tlb: BareTlb,
@@ -58,6 +59,8 @@ pub enum StartError {
     Frames(FrameError),
     /// What the kernel runs on cannot be pinned.
     Space(SpaceError),
+    /// It was started before.
+    Twice,
     /// There is no heap window, or the heap does not take it.
     Heap(Option<HeapError>),
 }
@@ -68,6 +71,7 @@ impl fmt::Display for StartError {
             Self::Frames(error) => write!(f, "error E{:04}: {error}", error.code()),
             Self::Space(error) => write!(f, "error E{:04}: {error}", error.code()),
             Self::Heap(Some(error)) => write!(f, "error E{:04}: {error}", error.code()),
+            Self::Twice => f.write_str("memory is started once"),
             Self::Heap(None) => f.write_str("the handoff announces no heap window"),
         }
     }
@@ -78,7 +82,11 @@ impl fmt::Display for StartError {
 ///
 /// # Errors
 /// [`StartError`]; the kernel then has no heap.
-pub fn start(info: &BootInfo<'_>, heap: &KernelHeap) -> Result<(), StartError> {
+pub fn start(info: &Handoff, heap: &KernelHeap) -> Result<(), StartError> {
+    let mut memory = MEMORY.lock();
+    if memory.is_some() {
+        return Err(StartError::Twice);
+    }
     let direct_map = info.direct_map();
     let map = info.memory_map().map(|region| (region.range(), region.kind()));
     // SAFETY: the contract maps all free memory at this offset, read-write, and says that it is the kernel's;
@@ -89,7 +97,7 @@ pub fn start(info: &BootInfo<'_>, heap: &KernelHeap) -> Result<(), StartError> {
     let tables = info.page_tables();
     let root = |address| PhysAddr::new(address).unwrap_or_default().frame();
     // SAFETY: `BootInfo` names the live tables of the contract's format; they lie in RAM, hence in the direct map,
-    // and this is the only place that takes them.
+    // and this is the only place that takes them, once.
     let mut space = KernelSpace::new(unsafe { KernelRoot::new(root(tables.phys_root_high)) }, window);
     for range in [direct_map.range(), info.kernel().range(), info.boot_stack().range()] {
         space.pin(range).map_err(StartError::Space)?;
@@ -98,7 +106,8 @@ pub fn start(info: &BootInfo<'_>, heap: &KernelHeap) -> Result<(), StartError> {
     let tlb = BareTlb::new(direct_map.virt_offset);
     let empty_root = root(tables.phys_root_low);
     let (asids, window) = (Asids::new(), rest);
-    *MEMORY.lock() = Some(Memory { frames, space, asids, tlb, window, direct_map, empty_root });
+    *memory = Some(Memory { frames, space, asids, tlb, window, direct_map, empty_root });
+    drop(memory);
     heap.with(|heap| heap.start(KernelPages { window: for_heap }))
         .map_err(|error| StartError::Heap(Some(error)))
 }
@@ -122,15 +131,51 @@ pub fn try_with<T>(action: impl FnOnce(&mut Memory) -> T) -> Option<T> {
 }
 
 impl Memory {
+    /// All frames of the machine, to be looked at.
+    pub fn frames(&self) -> &FrameAllocator<DirectMap> {
+        &self.frames
+    }
+
+    /// All frames of the machine, counted.
+    pub fn statistics(&mut self) -> Statistics {
+        self.frames.statistics()
+    }
+
+    /// All frames of the machine, to be taken and given back.
+    ///
+    /// # Safety
+    ///
+    /// Only frames that the caller itself allocated are freed, once nothing refers to them any more: the heap and every
+    /// space are made of frames.
+    pub unsafe fn frames_mut(&mut self) -> &mut FrameAllocator<DirectMap> {
+        &mut self.frames
+    }
+
     /// The kernel's space, and what it takes to edit it.
-    pub fn kernel(&mut self) -> (&mut KernelSpace, KernelResources<'_>) {
+    ///
+    /// # Safety
+    ///
+    /// What is edited is the caller's own: memory that nobody else refers to, at addresses of [`window`](Self::window).
+    pub unsafe fn kernel(&mut self) -> (&mut KernelSpace, KernelResources<'_>) {
+        self.parts()
+    }
+
+    pub(super) fn parts(&mut self) -> (&mut KernelSpace, KernelResources<'_>) {
         let Self { frames, space, asids, tlb, .. } = self;
-        (space, Resources { frames, asids, tlb })
+        (space, Resources::new(frames, asids, tlb))
+    }
+
+    /// A user space without memory.
+    ///
+    /// # Errors
+    /// [`SpaceError`] if there is no frame for its root.
+    pub fn new_space(&mut self) -> Result<UserSpace, SpaceError> {
+        UserSpace::new(&mut self.frames)
     }
 
     /// What it takes to edit user spaces.
     pub fn resources(&mut self) -> KernelResources<'_> {
-        self.kernel().1
+        self.parts().1
     }
 
     /// Addresses that are the kernel's and not the heap's: for its stacks, for memory that appears when touched.
@@ -143,21 +188,42 @@ impl Memory {
         self.direct_map.virt(frame.start()).map(VirtAddr::get)
     }
 
-    /// Puts zeroed frames, read-write, behind a range of whole pages of the heap window.
+    /// Puts zeroed frames, read-write, at a range of whole pages of [`window`](Self::window) that has none.
     ///
     /// # Errors
     /// [`SpaceError`]; nothing has been changed then.
     pub fn populate(&mut self, range: VirtRange) -> Result<(), SpaceError> {
-        let (space, mut with) = self.kernel();
-        space.populate(&mut with, range, Rights::ReadWrite, PageSize::Size4K)
+        if self.window.covers(range) {
+            self.back(range)
+        } else {
+            Err(SpaceError::Outside { range, window: self.window })
+        }
     }
 
-    /// Takes a range of whole pages back: when this returns, no TLB has them and their frames are free.
+    /// Takes a range of whole pages of [`window`](Self::window) back: when this returns, no TLB has them and their
+    /// frames are free.
     ///
     /// # Errors
     /// [`SpaceError`].
-    pub fn clear(&mut self, range: VirtRange) -> Result<(), SpaceError> {
-        let (space, mut with) = self.kernel();
+    ///
+    /// # Safety
+    ///
+    /// Nothing refers to what lies there.
+    pub unsafe fn clear(&mut self, range: VirtRange) -> Result<(), SpaceError> {
+        if self.window.covers(range) {
+            self.unback(range)
+        } else {
+            Err(SpaceError::Outside { range, window: self.window })
+        }
+    }
+
+    fn back(&mut self, range: VirtRange) -> Result<(), SpaceError> {
+        let (space, mut with) = self.parts();
+        space.populate(&mut with, range, Rights::ReadWrite, PageSize::Size4K)
+    }
+
+    fn unback(&mut self, range: VirtRange) -> Result<(), SpaceError> {
+        let (space, mut with) = self.parts();
         space.clear(&mut with, range)
     }
 
@@ -166,7 +232,7 @@ impl Memory {
     /// # Errors
     /// [`SpaceError`] with the level at which the walk ends.
     pub fn walk(&mut self, address: VirtAddr) -> Result<Translation, SpaceError> {
-        let (space, mut with) = self.kernel();
+        let (space, mut with) = self.parts();
         space.translate(&mut with, address)
     }
 }
@@ -187,13 +253,13 @@ unsafe impl HeapPages for KernelPages {
 
     fn map(&mut self, range: VirtRange) -> Result<(), Unbacked> {
         with(|memory| {
-            memory.populate(range).map_err(|_| Unbacked { free: memory.frames.free_frames() << PAGE_SHIFT })
+            memory.back(range).map_err(|_| Unbacked { free: memory.frames.free_frames() << PAGE_SHIFT })
         })
         .unwrap_or(Err(Unbacked { free: 0 }))
     }
 
     fn unmap(&mut self, range: VirtRange) {
-        if let Some(Err(error)) = with(|memory| memory.clear(range)) {
+        if let Some(Err(error)) = with(|memory| memory.unback(range)) {
             println!("error E{:04}: {error}", error.code());
         }
     }

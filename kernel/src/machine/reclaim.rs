@@ -43,7 +43,7 @@ impl Memory {
                 // SAFETY: reading SP changes nothing.
                 unsafe { asm!("mov {}, sp", out(reg) stack, options(nomem, nostack, preserves_flags)) };
                 left(window, stack, "the stack pointer")?;
-                self.kernel().0.unpin(info.boot_stack().range());
+                self.parts().0.unpin(info.boot_stack().range());
                 window
             }
             RegionKind::PAGE_TABLES => {
@@ -52,13 +52,15 @@ impl Memory {
             }
             RegionKind::BOOT_INFO => info.window(WindowId::BOOT_INFO),
             RegionKind::MODULE => {
-                vectors::forget_symbols();
+                if !vectors::forget_symbols() {
+                    return Err(ReclaimError::InUse { what: "a fault that is handled" });
+                }
                 None
             }
             _ => None,
         };
         if let Some(window) = window {
-            let (space, mut with) = self.kernel();
+            let (space, mut with) = self.parts();
             space.unmap(&mut with, window)?;
         }
         Ok(self.frames.reclaim(kind)?)
@@ -66,7 +68,7 @@ impl Memory {
 
     /// Makes the kind's memory writable in the direct map.
     fn make_writable(&mut self, info: &BootInfo<'_>, kind: RegionKind) -> Result<(), SpaceError> {
-        let (space, mut with) = self.kernel();
+        let (space, mut with) = self.parts();
         for region in info.memory_map().filter(|region| region.kind() == kind) {
             let start = info.direct_map().virt(region.range().start());
             if let Some(range) = start.and_then(|start| VirtRange::new(start, region.length)) {
@@ -82,7 +84,7 @@ impl Memory {
             return Err(ReclaimError::InUse { what: "a user space" });
         }
         let empty = self.frames.allocate_zeroed(Order::FRAME)?;
-        let (space, mut with) = self.kernel();
+        let (space, mut with) = self.parts();
         let moved = space.move_tables(&mut with, |root| {
             TTBR0_EL1.set(empty.start().get());
             TTBR1_EL1.set(root.start().get());

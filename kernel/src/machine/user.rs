@@ -10,8 +10,9 @@
 //! of this kernel touches them, so a kernel with programs that do saves them with the rest.
 
 use core::arch::{asm, global_asm};
-use core::cell::UnsafeCell;
 use core::mem::offset_of;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ID_AA64MMFR1_EL1, Readable, TCR_EL1, TTBR0_EL1, Writeable};
@@ -35,27 +36,24 @@ const DATA_ABORT: u8 = 0x25;
 struct UserEntry {
     /// x19 to x30 and SP, as they are when `run_user` returns.
     kernel: [u64; 13],
-    /// PAN where this CPU has it.
-    pan: u64,
     /// The registers at the exception.
     exit: ExceptionFrame,
 }
 
-struct Single(UnsafeCell<UserEntry>);
+/// Of the [`run`] that waits for an exception, on this CPU; null while none does.
+static USER_ENTRY: AtomicPtr<UserEntry> = AtomicPtr::new(ptr::null_mut());
 
-// SAFETY: one CPU runs, and `run` and the hook take turns.
-unsafe impl Sync for Single {}
-
-static USER_ENTRY: Single =
-    Single(UnsafeCell::new(UserEntry { kernel: [0; 13], pan: 0, exit: ExceptionFrame::ZERO }));
+/// PSTATE.PAN where this CPU has it.
+static PAN: AtomicU64 = AtomicU64::new(0);
 
 /// Every exception from EL0 ends in [`run`]'s return.
 struct ReturnToKernel;
 
 impl FaultHook for ReturnToKernel {
     fn resolve(&self, _: &Fault, frame: &mut Interrupted<'_>) -> Resolution {
-        // SAFETY: see `Single`: `run` waits for this.
-        let user_entry = unsafe { &mut *USER_ENTRY.0.get() };
+        let waiting = USER_ENTRY.swap(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: `run`, which set it, waits on this CPU for this exception and does not touch it meanwhile.
+        let Some(user_entry) = (unsafe { waiting.as_mut() }) else { return Resolution::NotMine };
         user_entry.exit = **frame;
         // SAFETY: EL0 is not resumed but left: `run_user` stored what its caller resumes with, and returns there.
         let frame = unsafe { frame.get_mut() };
@@ -63,7 +61,7 @@ impl FaultHook for ReturnToKernel {
         frame.general[19..].copy_from_slice(&saved);
         frame.sp = sp;
         frame.elr = frame.link_register();
-        frame.spsr = pstate::EL1H_MASKED | user_entry.pan;
+        frame.spsr = pstate::EL1H_MASKED | PAN.load(Ordering::Relaxed);
         Resolution::Resolved
     }
 }
@@ -90,8 +88,7 @@ pub fn start(memory: &mut Memory) -> bool {
     if ID_AA64MMFR1_EL1.get() >> 20 & 0xF != 0 {
         // SAFETY: `msr pan, #1`; this kernel reaches user memory by the direct map and by LDTR alone.
         unsafe { asm!(".inst 0xd500419f", options(nomem, nostack, preserves_flags)) };
-        // SAFETY: see `Single`.
-        unsafe { (*USER_ENTRY.0.get()).pan = pstate::PAN };
+        PAN.store(pstate::PAN, Ordering::Relaxed);
     }
     vectors::add_hook(Interest::User, &RETURN_TO_KERNEL)
         && vectors::add_hook(Interest::Class(DATA_ABORT), &USER_ACCESS_FIXUP)
@@ -124,12 +121,15 @@ impl Memory {
 /// Runs EL0 code of the space that was entered: `registers` says with which general registers, stack pointer and
 /// return address. The frame of the exception that ended it: an `svc`, or a fault.
 pub fn run(registers: &ExceptionFrame) -> ExceptionFrame {
-    let user_entry = USER_ENTRY.0.get();
-    // SAFETY: see `Single`. EL0 changes no memory but its own, and `ReturnToKernel` restores what a call preserves.
+    let registers = ExceptionFrame { spsr: pstate::EL0T_MASKED | PAN.load(Ordering::Relaxed), ..*registers };
+    let mut user_entry = UserEntry { kernel: [0; 13], exit: ExceptionFrame::ZERO };
+    let waiting = &raw mut user_entry;
+    USER_ENTRY.store(waiting, Ordering::Relaxed);
+    // SAFETY: EL0 changes no memory but its own; `ReturnToKernel` restores what a call preserves, once, and fills in
+    // `exit` before.
     unsafe {
-        let registers = ExceptionFrame { spsr: pstate::EL0T_MASKED | (*user_entry).pan, ..*registers };
-        run_user(&registers, &raw mut (*user_entry).kernel);
-        (*user_entry).exit
+        run_user(&registers, &raw mut (*waiting).kernel);
+        (*waiting).exit
     }
 }
 

@@ -6,12 +6,13 @@ use core::cell::UnsafeCell;
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{VBAR_EL1, Writeable};
+use handoff_bare::cell::BorrowCell;
 use shared_abi::addr::{VirtAddr, VirtRange};
-use shared_abi::boot_info::BootInfo;
+use shared_abi::entry::Handoff;
 use shared_abi::verdict::Ending;
 
-use super::ending;
 use super::memory::MappedWords;
+use super::{console, ending};
 use crate::faults::{
     Dispatcher, ExceptionFrame, FaultHook, FaultReport, Interest, Outcome, RegionMap, Symbols,
 };
@@ -27,45 +28,41 @@ unsafe impl Sync for Stack {}
 
 static STACK: Stack = Stack(UnsafeCell::new([0; FAULT_STACK]));
 
-/// What the handler knows. Set up before the vectors are installed; hooks are added while no fault is handled.
+/// What the handler knows.
 struct Handler {
     dispatcher: Dispatcher<'static>,
     regions: RegionMap,
     symbols: Symbols<'static>,
 }
 
-struct Single(UnsafeCell<Handler>);
-
-// SAFETY: one CPU runs; the handler only reads what was set before.
-unsafe impl Sync for Single {}
-
-static HANDLER: Single = Single(UnsafeCell::new(Handler {
-    dispatcher: Dispatcher::new(),
-    regions: RegionMap::new(),
-    symbols: Symbols::none(),
-}));
+/// Shared while a fault is handled; changed in between.
+static HANDLER: BorrowCell<Option<Handler>> = BorrowCell::new(None);
 
 unsafe extern "C" {
     static kernel_vectors: u8;
 }
 
 /// Installs the vectors. Until then the loader's report faults.
-pub fn install(info: &BootInfo<'static>) {
-    // SAFETY: no fault is being handled, and nobody else holds the handler.
-    let handler = unsafe { &mut *HANDLER.0.get() };
-    handler.regions = RegionMap::of_boot(info);
+///
+/// # Panics
+///
+/// The second time.
+pub fn install(handoff: &Handoff) {
+    let mut regions = RegionMap::of_boot(handoff);
     let stack = STACK.0.get() as u64;
     if let Some(range) = VirtRange::from_bounds(stack, stack + FAULT_STACK as u64) {
-        handler.regions.add_stack("fault stack", range);
+        regions.add_stack("fault stack", range);
     }
-    if let Some(bytes) = symbol_bytes(info) {
-        handler.symbols = Symbols::open(bytes, info.kernel().slide);
-    }
+    let symbols =
+        symbol_bytes(handoff).map_or(Symbols::none(), |bytes| Symbols::open(bytes, handoff.kernel().slide));
+    let mut place =
+        HANDLER.try_borrow_mut().filter(|place| place.is_none()).expect("vectors are installed once");
+    *place = Some(Handler { dispatcher: Dispatcher::new(), regions, symbols });
     VBAR_EL1.set(&raw const kernel_vectors as u64);
     barrier::isb(barrier::SY);
 }
 
-fn symbol_bytes(info: &BootInfo<'static>) -> Option<&'static [u8]> {
+fn symbol_bytes(info: &Handoff) -> Option<&'static [u8]> {
     let symbols = info.symbols()?;
     let phys = shared_abi::addr::PhysAddr::new(symbols.phys_start)?;
     let start: VirtAddr = info.direct_map().virt(phys)?;
@@ -73,39 +70,52 @@ fn symbol_bytes(info: &BootInfo<'static>) -> Option<&'static [u8]> {
     Some(unsafe { core::slice::from_raw_parts(start.get() as *const u8, symbols.length as usize) })
 }
 
-/// Adds a hook that may resolve faults; `false` if there is no room.
+/// Changes what the handler knows; `None` before the vectors are installed, and while a fault is handled.
+fn change<T>(change: impl FnOnce(&mut Handler) -> T) -> Option<T> {
+    HANDLER.try_borrow_mut()?.as_mut().map(change)
+}
+
+/// Adds a hook that may resolve faults; `false` if there is no room, no vectors are installed, or a fault is handled.
 pub fn add_hook(interest: Interest, hook: &'static dyn FaultHook) -> bool {
-    // SAFETY: as in `install`.
-    unsafe { &mut *HANDLER.0.get() }.dispatcher.add(interest, hook)
+    change(|handler| handler.dispatcher.add(interest, hook)).unwrap_or(false)
 }
 
-/// From here on, code has no names in reports: the symbol table's memory is given up.
-pub fn forget_symbols() {
-    // SAFETY: as in `install`.
-    unsafe { &mut *HANDLER.0.get() }.symbols = Symbols::none();
+/// From here on, code has no names in reports: the symbol table's memory is given up. `false` while a fault is handled,
+/// which may be using it.
+pub(super) fn forget_symbols() -> bool {
+    match HANDLER.try_borrow_mut() {
+        Some(mut place) => {
+            if let Some(handler) = &mut *place {
+                handler.symbols = Symbols::none();
+            }
+            true
+        }
+        None => false,
+    }
 }
 
-/// Names a range in reports; `false` if there is no room.
+/// Names a range in reports; `false` as for [`add_hook`].
 pub fn name_region(name: &'static str, range: VirtRange) -> bool {
-    // SAFETY: as in `install`.
-    unsafe { &mut *HANDLER.0.get() }.regions.add(name, range)
+    change(|handler| handler.regions.add(name, range)).unwrap_or(false)
 }
 
 extern "C" fn handle(frame: &mut ExceptionFrame) {
-    // SAFETY: see `Single`: shared, and nobody writes while a fault is handled.
-    let handler = unsafe { &*HANDLER.0.get() };
-    match handler.dispatcher.dispatch(frame) {
-        Outcome::Resume => {}
-        Outcome::Nested => {
-            println!("\nkernel fault while a fault was handled: ESR {:#x} at {:#x}", frame.esr, frame.elr);
-            ending::end(Ending::KernelFault)
-        }
-        Outcome::Report(reason) => {
+    let shared = HANDLER.try_borrow();
+    let handler = shared.as_deref().and_then(Option::as_ref);
+    let outcome = handler.map_or(Outcome::Nested, |handler| handler.dispatcher.dispatch(frame));
+    if outcome == Outcome::Resume {
+        return;
+    }
+    // SAFETY: what this fault interrupted is not resumed, and no other CPU runs.
+    unsafe { console::release() };
+    match (outcome, handler) {
+        (Outcome::Report(reason), Some(handler)) => {
             let (regions, symbols) = (&handler.regions, handler.symbols);
             print!("\n{}", FaultReport { frame, reason, regions, symbols, memory: &MappedWords });
-            ending::end(Ending::KernelFault)
         }
+        _ => println!("\nkernel fault while a fault was handled: ESR {:#x} at {:#x}", frame.esr, frame.elr),
     }
+    ending::end(Ending::KernelFault)
 }
 
 handoff_bare::exception_vectors! {

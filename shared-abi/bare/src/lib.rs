@@ -4,6 +4,7 @@
 //! mmio         one device's registers, by instructions that a hypervisor can emulate
 //! translate    what the processor's own walker says of an address
 //! cache, tlb   upkeep by name, with the barriers that belong to it
+//! cell         state that is there once, borrowed or claimed
 //! exception    vectors, and the registers that they store and restore
 //! psci         calls to firmware          semihosting   calls to a debugger's host
 //! ending       the ways to end a machine, from the best to the last
@@ -45,6 +46,7 @@ macro_rules! instruction {
 }
 
 pub mod cache;
+pub mod cell;
 pub mod ending;
 pub mod exception;
 pub mod memory_functions;

@@ -9,7 +9,7 @@ use core::fmt;
 
 use super::Random;
 use kernel::address_space::{Resources, SpaceError, TableMemory, Tlb, UserSpace};
-use kernel::frames::Order;
+use kernel::frames::{FrameAllocator, Order};
 use shared_abi::addr::{Frame, PAGE, PageSize, VirtAddr, VirtRange};
 use shared_abi::page_table::TableError;
 use shared_abi::rights::Rights;
@@ -37,7 +37,10 @@ pub trait Machine<const CPUS: usize = 1> {
     /// What is told of edits.
     type Tlb: Tlb;
 
-    /// Frames, ASIDs and TLB. Nobody else uses the frames, and the CPU is CPU 0 of the ASIDs.
+    /// Where blocks and tables come from.
+    fn frames(&mut self) -> &mut FrameAllocator<Self::Memory>;
+
+    /// The same with ASIDs and TLB. Nobody else uses the frames, and the CPU is CPU 0 of the ASIDs.
     fn resources(&mut self) -> Resources<'_, Self::Memory, Self::Tlb, CPUS>;
 
     /// The CPU is in `space` from now on.
@@ -193,7 +196,7 @@ impl Workload {
     ) -> Result<(), Wrong> {
         for _ in 0..steps {
             let index = self.random.below(SPACES as u64) as usize;
-            let free = machine.resources().frames.free_frames();
+            let free = machine.frames().free_frames();
             let summary = self.summary;
             match self.random.below(32) {
                 0..=5 => self.populate(machine, index)?,
@@ -208,8 +211,8 @@ impl Workload {
                 _ => self.hoard(machine)?,
             }
             let is_undone = self.summary.undone > summary.undone || self.summary.refused > summary.refused;
-            if is_undone && machine.resources().frames.free_frames() != free {
-                return Err(Wrong::Frames(free, machine.resources().frames.free_frames()));
+            if is_undone && machine.frames().free_frames() != free {
+                return Err(Wrong::Frames(free, machine.frames().free_frames()));
             }
         }
         Ok(())
@@ -325,14 +328,14 @@ impl Workload {
         let (first, count) = self.somewhere();
         let slot = self.slot(index);
         let Some(space) = &mut slot.space else { return Ok(()) };
-        let free = machine.resources().frames.free_frames();
+        let free = machine.frames().free_frames();
         let result = space.clear(&mut machine.resources(), range(first, count));
         let gone = slot.some(first, count).iter().filter(|page| page.is_mapped()).count() as u64;
         let good = !slot.are_cut(first, count);
         let inside = |error: &SpaceError| matches!(error, SpaceError::Table(TableError::InsideBlock { .. }));
         if self.judge(result, range(first, count), good, inside)? {
             self.slot(index).some(first, count).fill(Page::NONE);
-            let now = machine.resources().frames.free_frames();
+            let now = machine.frames().free_frames();
             if now < free + gone {
                 return Err(Wrong::Frames(free + gone, now));
             }
@@ -451,7 +454,7 @@ impl Workload {
                 .map_err(|(_, error)| Wrong::Refused(VirtRange::EMPTY, error))?;
         }
         slot.pages = [Page::NONE; PAGES];
-        slot.space = UserSpace::new(machine.resources().frames).ok();
+        slot.space = UserSpace::new(machine.frames()).ok();
         self.summary.renewed += 1;
         Ok(())
     }
@@ -464,9 +467,9 @@ impl Workload {
         let mut orders = (0..=18).rev().filter_map(Order::new).peekable();
         for slot in &mut self.hoard {
             while let Some(order) = orders.peek().copied() {
-                let left = machine.resources().frames.free_frames().saturating_sub(LEFT);
+                let left = machine.frames().free_frames().saturating_sub(LEFT);
                 if order.frames() <= left
-                    && let Ok(first) = machine.resources().frames.allocate(order)
+                    && let Ok(first) = machine.frames().allocate(order)
                 {
                     *slot = Some((first, order));
                     break;
@@ -480,8 +483,7 @@ impl Workload {
     fn give_back<const CPUS: usize>(&mut self, machine: &mut impl Machine<CPUS>) -> Result<(), Wrong> {
         for (first, order) in self.hoard.iter_mut().filter_map(Option::take) {
             machine
-                .resources()
-                .frames
+                .frames()
                 .free(first, order)
                 .map_err(|error| Wrong::Refused(VirtRange::EMPTY, error.into()))?;
         }

@@ -513,6 +513,10 @@ impl<T: Tlb> workload::Machine<2> for UserMachine<T> {
     type Memory = Ram;
     type Tlb = T;
 
+    fn frames(&mut self) -> &mut FrameAllocator<Ram> {
+        &mut self.frames
+    }
+
     fn resources(&mut self) -> Resources<'_, Ram, T, 2> {
         Resources { frames: &mut self.frames, asids: &mut self.asids, tlb: &mut self.tlb }
     }
