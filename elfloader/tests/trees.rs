@@ -7,9 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use damaged_tree::{Damage, damaged};
-use elfloader::device_tree::{Pruned, Survey, describe, prune};
-use elfloader::memory_map::MemoryMap;
-use elfloader::platform::{EnableMethod, Machine};
+use elfloader::device_tree::{LARGEST, Pruned, Survey, describe, prune};
+use elfloader::memory_map::{MemoryMap, REGIONS};
+use elfloader::platform::{CPUS, DYNAMIC_RESERVATIONS, EnableMethod, MEMORY_RANGES, Machine, RESERVATIONS};
 use proptest::prelude::*;
 use shared_abi::addr::{PAGE, PhysRange, align_down, align_up};
 use shared_abi::memory::RegionKind;
@@ -101,6 +101,16 @@ fn a_pruned_tree_is_a_plain_tree_that_says_the_same() {
 /// RAM for a board that leaves it to firmware to state: as much as there can be, so that whatever it reserves is in it.
 const LEFT_TO_FIRMWARE: (u64, u64) = (0, 1 << 40);
 
+/// Gives the machine that RAM if it states none; whether it does.
+fn state_ram(machine: &mut Machine<'_>) -> bool {
+    let states = !machine.memory.is_empty();
+    if !states {
+        let ram = PhysRange::from_bounds(LEFT_TO_FIRMWARE.0, LEFT_TO_FIRMWARE.1).unwrap();
+        machine.add_memory(ram, 0).unwrap();
+    }
+    states
+}
+
 /// Each is read as the second reader reads it, and its map is page for page what its statements say.
 #[test]
 fn every_board_is_described_and_mapped_right() {
@@ -117,16 +127,57 @@ fn every_board_is_described_and_mapped_right() {
         with_machine(&tree, |_, machine| {
             assert_eq!(Facts::of(machine), expected, "{}", path.display());
             let mut machine = machine.clone();
-            match machine.memory.is_empty() {
-                true => machine
-                    .add_memory(PhysRange::from_bounds(LEFT_TO_FIRMWARE.0, LEFT_TO_FIRMWARE.1).unwrap(), 0)
-                    .unwrap(),
-                false => stated += 1,
-            }
+            stated += usize::from(state_ram(&mut machine));
             check_map(&machine, &expected, path);
         });
     }
     println!("{} trees, of which {stated} state RAM of their own", files.len());
+}
+
+/// What the loader has room for is at least twice what any board needs, as docs/machines.md says.
+#[test]
+fn no_board_comes_near_a_limit() {
+    let files = trees_of_boards();
+    if files.is_empty() {
+        return println!(
+            "skipped: HANDOFF_TREES has no device trees, scripts/setup.sh machines fetches them"
+        );
+    }
+    let mut largest = [
+        ("bytes of the tree", LARGEST, 0),
+        ("bytes of the pruned tree", Pruned::LARGEST, 0),
+        ("ranges of RAM", MEMORY_RANGES, 0),
+        ("reserved ranges", RESERVATIONS, 0),
+        ("reserved ranges without a place", DYNAMIC_RESERVATIONS, 0),
+        ("processors", CPUS, 0),
+        ("regions of the memory map", REGIONS, 0),
+    ];
+    for path in &files {
+        let tree = fs::read(path).unwrap();
+        let small = pruned(&tree).len();
+        with_machine(&tree, |_, machine| {
+            let (mut machine, mut map) = (machine.clone(), MemoryMap::new());
+            state_ram(&mut machine);
+            map.lay_out(&machine, 1 << 48).unwrap();
+            map.place_dynamic(&machine).unwrap();
+            let needed = [
+                tree.len(),
+                small,
+                machine.memory.len(),
+                machine.reservations.len(),
+                machine.dynamic_reservations.len(),
+                machine.cpus.len(),
+                map.regions().len(),
+            ];
+            for (largest, needed) in largest.iter_mut().zip(needed) {
+                largest.2 = largest.2.max(needed);
+            }
+        });
+    }
+    for (what, limit, needed) in largest {
+        println!("{what}: {needed} of {limit}");
+        assert!(needed * 2 <= limit, "{what}: {needed} of {limit}");
+    }
 }
 
 /// Ranges joined where they overlap or touch.

@@ -387,7 +387,8 @@ impl<'d, 'p> Pass<'d, 'p> {
             node.kind = Kind::Ignored;
             return Ok(());
         }
-        self.pruned.begin_node(words);
+        // The root has no name (Devicetree Specification 2.2.1), whatever a tree says: a path begins there.
+        self.pruned.begin_node(if node.kind == Kind::Root { &[0] } else { words });
         node.copied = true;
         for symbol in self.head.stated.common(kept) {
             if let Some(Property { length, words, .. }) = self.stated(symbol) {

@@ -12,8 +12,8 @@ use super::header::HEADER;
 use super::symbol::{STRINGS, STRINGS_LENGTH, Symbol};
 use super::word::{Word, words_of};
 
-/// Words of the pruned tree. A processor that PSCI starts takes at most 19, and
-/// [`crate::platform::CPUS`] of them leave room for the rest of a board; all that the boot reads of any board's tree that Linux 6.1 has is less than a quarter of it.
+/// Words of the pruned tree. A processor that PSCI starts takes at most 19, and [`crate::platform::CPUS`] of them leave
+/// room for the rest of a board.
 pub(super) const CAPACITY: usize = 24 << 8;
 
 /// Structure block tokens (Devicetree Specification 5.4.1), as they lie in memory.
@@ -41,6 +41,9 @@ pub struct Pruned {
 }
 
 impl Pruned {
+    /// Most bytes that are kept of a tree.
+    pub const LARGEST: usize = CAPACITY * 4;
+
     /// Room for one.
     pub const fn new() -> Self {
         Self { words: ArrayVec::new_const(), structure: 0, overflow: false }
@@ -125,7 +128,7 @@ impl Pruned {
         for (place, field) in self.words.iter_mut().zip(fields) {
             *place = field.to_be();
         }
-        if self.overflow { Err(TreeError::Scratch { capacity: CAPACITY * 4 }) } else { Ok(()) }
+        if self.overflow { Err(TreeError::Scratch { capacity: Self::LARGEST }) } else { Ok(()) }
     }
 
     #[inline]

@@ -615,6 +615,14 @@ fn nops_and_trailing_bytes_change_nothing() {
 }
 
 #[test]
+fn the_root_has_no_name_whatever_the_tree_says() {
+    let named = Tree::default().begin("board@0").cells("#address-cells", &[1]).cells("#size-cells", &[1]);
+    machine(named.node("memory", |t| t.cells("reg", &[0x1000, 0x1000])), |machine| {
+        assert_eq!(machine.memory[0].range, range(0x1000, 0x2000));
+    });
+}
+
+#[test]
 fn nesting_is_limited_whatever_the_nodes_are() {
     let nested = |depth: usize, leaf: fn(Tree) -> Tree| {
         let mut tree = Tree::new();
