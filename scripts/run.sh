@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
 # Builds, packs and boots in QEMU: scripts/run.sh [RECIPE] [OPTIONS] (-h lists them).
-exec "$(dirname "${BASH_SOURCE[0]}")/handoff" run "$@"
+exec "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/handoff" run "$@"

@@ -30,11 +30,13 @@ readonly RUST_LEAST=1.88 QEMU_LEAST=7.2
 readonly TARGET=aarch64-unknown-none-softfloat
 readonly RUSTUP_SECONDS=${HANDOFF_RUSTUP_SECONDS:-120}
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 root=$PWD
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/handoff
 target_dir=${CARGO_TARGET_DIR:-target}
 [[ $target_dir == /* ]] || target_dir=$root/$target_dir
+# Without a home, as some services are started, findings are kept beside what is built.
+cache=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
+cache=${cache:-$target_dir/cache}/handoff
 log=$target_dir/setup.log
 trees=${HANDOFF_TREES:-$cache/trees}
 
@@ -173,7 +175,7 @@ apt() {
 
 refreshed=
 refresh_lists() {
-    [ -z "$refreshed" ] || return 0
+    [ -z "$refreshed" ] && may_install || return 0
     refreshed=yes
     say "refreshing the package lists"
     apt update || say "the package lists could not be refreshed; going on with what is there"
@@ -280,10 +282,15 @@ list_missing() {
     local rust
     packages=() reasons=()
     if [ "$target_from" = nothing ] || [ -z "$host_cargo" ]; then
-        can_install rustc-web || can_install rustc || refresh_lists
         rust=$(debian_rust)
+        if [ -z "$rust" ]; then
+            # The lists may be older than the archive.
+            refresh_lists
+            rust=$(debian_rust)
+        fi
         [ -n "$rust" ] || refuse "no Rust here is $RUST_LEAST or newer with the target $TARGET, and no package offers one:" \
-            "install rustup (https://rustup.rs), then: rustup target add $TARGET"
+            "$(may_install || ! command -v apt-get >/dev/null || echo "as root: apt-get update, then this again; or ")install" \
+            "rustup (https://rustup.rs), then: rustup target add $TARGET"
         # shellcheck disable=SC2086 # a list of names
         need $rust : "Rust $RUST_LEAST or newer with its library's sources, to build $TARGET"
         if can_install lld-22; then need lld-22 : "the linker"; else need lld : "the linker"; fi
@@ -336,11 +343,22 @@ explain() {
         "a C compiler, and QEMU $QEMU_LEAST or newer with qemu-system-aarch64"
 }
 
+install_missing() {
+    list_missing
+    [ "${#packages[@]}" -gt 0 ] || return 0
+    may_install || explain
+    install_packages
+    hash -r
+    find_rust
+    find_qemu
+}
+
 write_environment() {
     local file=$target_dir/handoff-env.sh new flags=${TARGET//-/_}
     flags=CARGO_TARGET_$(tr '[:lower:]' '[:upper:]' <<<"$flags")
-    mkdir -p "$target_dir"
-    new=$(mktemp "$file.XXXXXX")
+    if ! { mkdir -p "$target_dir" && new=$(mktemp "$file.XXXXXX"); } 2>/dev/null; then
+        refuse "$target_dir cannot be written: set CARGO_TARGET_DIR to a folder that can"
+    fi
     {
         echo "# Written by scripts/setup.sh."
         echo "unset RUSTC RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET CARGO_BUILD_RUSTFLAGS"
@@ -384,13 +402,10 @@ fi
 if [ -n "${HANDOFF_QEMU:-}" ] && [ -z "$qemu" ]; then
     refuse "HANDOFF_QEMU=$HANDOFF_QEMU is not QEMU $QEMU_LEAST or newer (${qemu_version:-it does not run}): unset or change it"
 fi
-list_missing
-if [ "${#packages[@]}" -gt 0 ]; then
-    may_install || explain
-    install_packages
-    hash -r
-    find_rust
-    find_qemu
+install_missing
+if [ -z "$qemu" ] || [ "$target_from" = nothing ]; then
+    # What came is too old: so may the lists be.
+    [ -n "$refreshed" ] || { refresh_lists && install_missing; }
 fi
 [ -n "$qemu" ] || refuse "QEMU here is ${qemu_version:-absent}, at least $QEMU_LEAST is needed:" \
     "install a newer qemu-system-arm, or set HANDOFF_QEMU to one"

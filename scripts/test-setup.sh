@@ -75,7 +75,7 @@ debian() {
         *' update '*) touch $machine/refreshed ;;
         *' install '*) while [ \"\$1\" != --no-install-recommends ]; do shift; done
             echo \"\${*:2}\" >>$machine/installed
-            mv $machine/archive/* $machine/bin/ ;;
+            [ -z \"\$(ls $machine/archive)\" ] || mv $machine/archive/* $machine/bin/ ;;
     esac"
     mkdir "$machine/archive"
 }
@@ -192,6 +192,57 @@ qemu 7.2.22
 setup 2
 says "https://rustup.rs"
 [ ! -e "$machine/installed" ] || fail "installed $(cat "$machine/installed")"
+passed
+
+machine "lists that are older than the archive are refreshed before a package is missed"
+debian 1.96.0
+program apt-cache "case \$2 in
+    rustc) echo '  Candidate: 1.63.0+dfsg1-2' ;;
+    *) [ ! -e $machine/refreshed ] || echo '  Candidate: 1.96.0+dfsg1-1~deb12u2' ;;
+esac"
+rust 1.96.0 && has_sources && linker && qemu 7.2.22
+mv "$machine/bin/"{cargo,rustc,ld.lld-22} "$machine/archive/"
+setup 0
+grep -q '^rustc-web cargo-web' "$machine/installed" || fail "installed $(cat "$machine/installed")"
+passed
+
+machine "lists that are older than the archive, and nobody who may refresh them"
+debian 1.85.0
+qemu 7.2.22
+program id "echo 1000"
+setup 2
+says "as root: apt-get update"
+[ ! -e "$machine/refreshed" ] || fail "refreshed the lists"
+passed
+
+machine "a QEMU that is too old by the lists, and new enough after a refresh"
+debian 1.96.0
+rust 1.90.0 && has_target && linker && qemu 7.2.22
+mv "$machine/bin/qemu-system-aarch64" "$machine/newer"
+qemu 5.2.0
+program apt-cache "echo '  Candidate: 5.2'"
+program apt-get "case \" \$* \" in
+    *' update '*) touch $machine/refreshed ;;
+    *' install '*) [ ! -e $machine/refreshed ] || cp $machine/newer $machine/bin/qemu-system-aarch64 ;;
+esac"
+setup 0
+exports HANDOFF_QEMU "$machine/bin/qemu-system-aarch64"
+passed
+
+machine "without a home, by a symlink"
+rust 1.88.0 && has_sources && linker && qemu 7.2.22
+ln -s "$machine/repository/scripts/setup.sh" "$machine/set-up"
+status=0
+env -i PATH="$machine/bin:$work/base" "$machine/set-up" >"$machine/said" 2>&1 </dev/null || status=$?
+[ "$status" = 0 ] || fail "exit status $status"
+exports "$FLAGS" "--sysroot $(echo "$machine"/repository/target/cache/handoff/sysroot-1.88.0-*)"
+passed
+
+machine "a folder that cannot be written"
+rust 1.90.0 && has_target && linker && qemu 7.2.22
+: >"$machine/repository/target"
+setup 2
+says "cannot be written: set CARGO_TARGET_DIR"
 passed
 
 machine "neither root nor sudo: says what to install"
