@@ -14,7 +14,7 @@
 #   HANDOFF_TARGET_DIR   where the stages are built: two compilers in one folder would undo each other's work
 #   HANDOFF_QEMU         the emulator; set it beforehand to choose another
 #   HANDOFF_TREES        the folder of the boards' device trees; set it beforehand to choose another
-#   CARGO_TARGET_…       sysroot and linker, where the compiler does not bring the target's own
+#   CARGO_TARGET_…       what the target's linker is told, and sysroot and linker where the compiler does not bring them
 #
 # The target's `core` and `alloc` come from the first of these that can give them:
 #   1. a compiler on this machine that has the target, or a sysroot built here earlier for that compiler;
@@ -369,11 +369,8 @@ write_environment() {
         printf 'export HANDOFF_TARGET_DIR=%q\n' "$target_dir/bare"
         printf 'export HANDOFF_QEMU=%q\n' "$qemu"
         printf 'export HANDOFF_TREES=%q\n' "$trees"
-        if [ -n "$target_sysroot" ]; then
-            printf 'export %s_RUSTFLAGS=%q\n' "$flags" "--sysroot $target_sysroot"
-        else
-            printf 'unset %s_RUSTFLAGS\n' "$flags"
-        fi
+        # `core` as compilers bring it is not position-independent: the linker must relocate constants that hold addresses.
+        printf 'export %s_RUSTFLAGS=%q\n' "$flags" "${target_sysroot:+--sysroot $target_sysroot }-Clink-arg=-znotext"
         if [ -n "$target_linker" ]; then
             printf 'export %s_LINKER=%q\n' "$flags" "$target_linker"
         else

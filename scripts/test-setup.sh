@@ -109,7 +109,7 @@ setup 0
 silent
 exports HANDOFF_CARGO "$machine/bin/cargo"
 exports HANDOFF_QEMU "$machine/bin/qemu-system-aarch64"
-exports "$FLAGS" ""
+exports "$FLAGS" "-Clink-arg=-znotext"
 exports "$LINKER" "$machine/bin/ld.lld-22"
 passed
 
@@ -119,7 +119,7 @@ program rustup "mkdir -p $machine/toolchain/lib/rustlib/$target/lib
     touch $machine/toolchain/lib/rustlib/$target/lib/libcore-1.rlib"
 setup 0
 says "adding the target"
-exports "$FLAGS" ""
+exports "$FLAGS" "-Clink-arg=-znotext"
 [ ! -e "$machine/builds" ] || fail "built core"
 passed
 
@@ -129,7 +129,7 @@ program rustup "echo 'error: could not download'; exit 1"
 setup 0
 built 1
 sysroot=$(echo "$machine"/home/.cache/handoff/sysroot-1.88.0-*)
-exports "$FLAGS" "--sysroot $sysroot"
+exports "$FLAGS" "--sysroot $sysroot -Clink-arg=-znotext"
 [ -e "$sysroot/lib/rustlib/$target/lib/libcore-1.rlib" ] || fail "no libcore in $sysroot"
 setup 0
 silent
@@ -142,7 +142,7 @@ setup 0
 rust 1.89.0
 setup 0
 built 2
-exports "$FLAGS" "--sysroot $(echo "$machine"/home/.cache/handoff/sysroot-1.89.0-*)"
+exports "$FLAGS" "--sysroot $(echo "$machine"/home/.cache/handoff/sysroot-1.89.0-*) -Clink-arg=-znotext"
 passed
 
 machine "a rustup that hangs is ended"
@@ -235,7 +235,7 @@ ln -s "$machine/repository/scripts/setup.sh" "$machine/set-up"
 status=0
 env -i PATH="$machine/bin:$work/base" "$machine/set-up" >"$machine/said" 2>&1 </dev/null || status=$?
 [ "$status" = 0 ] || fail "exit status $status"
-exports "$FLAGS" "--sysroot $(echo "$machine"/repository/target/cache/handoff/sysroot-1.88.0-*)"
+exports "$FLAGS" "--sysroot $(echo "$machine"/repository/target/cache/handoff/sysroot-1.88.0-*) -Clink-arg=-znotext"
 passed
 
 machine "a folder that cannot be written"

@@ -12,6 +12,7 @@ mod faults;
 mod handoff;
 mod kernels;
 mod machines;
+mod readme;
 mod recipes;
 mod refusals;
 mod statements;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         entry_states::all(),
         entry_code::all(),
         stopped::all(),
+        readme::all(),
         recipes::all(),
     ];
     let trials = behaviours.into_iter().flatten().map(|Behaviour { name, is_ignored, check }| {
