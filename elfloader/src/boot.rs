@@ -17,9 +17,9 @@ pub use environment::{Environment, KernelTables, LoaderParts};
 pub use first_half::{Described, Mapped, Opened};
 pub use second_half::{Built, Kernel, Loaded, Planned, Ready};
 
+use crate::boot_facts::Entered;
 use crate::device_tree::Pruned;
 use crate::error::BootError;
-use crate::handoff::Entered;
 use crate::memory_map::MemoryMap;
 use crate::plan::Room;
 use crate::platform::Machine;

@@ -16,7 +16,7 @@ use crate::device_tree::TreeError;
 use crate::kernel_elf::KernelElfError;
 use crate::memory_map::MapError;
 use crate::plan::PlanError;
-use crate::relocation::RelocationError;
+use crate::plan::RelocationError;
 
 /// The catalogs of this crate's errors.
 pub const ERRORS: &[&[ErrorDoc]] = &[

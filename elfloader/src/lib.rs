@@ -4,20 +4,20 @@
 
 pub mod audit;
 pub mod boot;
+pub mod boot_facts;
+pub mod boot_memory;
 pub mod closed_features;
 pub mod command_line;
 pub mod device_tree;
 pub mod entropy;
 pub mod error;
-pub mod handoff;
 pub mod image;
 pub mod kernel_elf;
 pub mod layout;
 pub mod memory_map;
-pub mod occupancy;
 pub mod plan;
 pub mod platform;
-pub mod relocation;
+pub mod stage;
 
 #[cfg(test)]
 #[path = "../tests/elf_builder/mod.rs"]

@@ -7,8 +7,9 @@ mod names;
 use core::fmt::Write as _;
 
 use elfloader::boot::{self, Ready};
+use elfloader::boot_facts::Entered;
 use elfloader::error::{BootError, EntryError};
-use elfloader::handoff::Entered;
+use elfloader::stage::Stage;
 use shared_abi::addr::PAGE;
 use shared_abi::boot_info::PlatformFlags;
 use shared_abi::image::header::LogLevel;
@@ -25,7 +26,7 @@ use environment::Bare;
 /// Where the entry code leads, with the MMU on: the first line of Rust.
 #[unsafe(no_mangle)]
 extern "C" fn start(x0: u64, x1: u64, x2: u64, x3: u64, image: u64, level: u64, ticks: u64, flags: u64) -> ! {
-    stages::begin_at("enter", ticks);
+    stages::begin_at(Stage::Enter, ticks);
     let flags = platform_flags(EntryFlags(flags), level);
     match boot(image, Entered { arguments: [x0, x1, x2, x3], level, flags }) {
         // SAFETY: the story prepared every field, and its last step was to confirm the tables by the hardware.

@@ -7,6 +7,7 @@ use elfloader::kernel_elf::KernelElf;
 use elfloader::memory_map::Region;
 use elfloader::plan::{LoadPlan, PageCounts, Placement, Policy, Room, Site};
 use shared_abi::addr::{PhysAddr, PhysRange};
+use shared_abi::boot_info::BlobSize;
 use shared_abi::crc32c::crc32c;
 use shared_abi::image::{self, Header, PayloadTable};
 use shared_abi::memory::RegionKind;
@@ -58,7 +59,8 @@ fn nominal_plan(elf: &KernelElf<'_>) -> Result<Kernel, elfloader::plan::PlanErro
         kernel: PhysAddr::new(1 << 30).unwrap_or_default(),
         resident: range(0x1000, 0x2000),
         stack_size: elf.note().stack_bytes(),
-        boot_info_size: 1 << 16,
+        boot_info: BlobSize::EMPTY.bytes(1 << 16),
+        boot_info_per_extent: BlobSize::EMPTY,
         console: None,
     };
     let policy = Policy::new(elf.note(), true);

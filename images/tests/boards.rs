@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use images::loader::Parts;
 use images::pack::{Contents, pack};
 use images::plan::firmware::Places;
-use images::plan::{Given, foresee};
+use images::plan::{BootSource, plan_boot};
 use shared_abi::addr::{PAGE, align_down, align_up};
 use shared_abi::boot_info::{BootInfo, TreeSource};
 use shared_abi::contract::registers::PhysicalSize;
@@ -112,7 +112,7 @@ fn plan(path: &Path) -> bool {
     let mut contents = Contents { loader: vec![0xD5; 0x8000], ..contents() };
     contents.kernel_name = "sample".into();
     let packed = pack(&contents).unwrap();
-    let given = Given {
+    let given = BootSource {
         title: name.to_string(),
         image: &packed.bytes,
         loader: Parts {
@@ -137,7 +137,7 @@ fn plan(path: &Path) -> bool {
         slide: None,
         direct_map: None,
     };
-    let snapshot = foresee(&given).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+    let snapshot = plan_boot(&given).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
     let bytes = snapshot.boot_info().unwrap();
     check_map(&BootInfo::decode(&bytes).unwrap(), &facts, path);
     states_ram

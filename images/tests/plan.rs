@@ -10,7 +10,7 @@ use images::loader::Parts;
 use images::machine::{Machine, WayIn};
 use images::pack::{Contents, Payload, pack};
 use images::plan::firmware::{self, Load};
-use images::plan::{Given, foresee, ram_base};
+use images::plan::{BootSource, plan_boot, ram_base};
 use images::style::Style;
 use shared_abi::contract::registers::PhysicalSize;
 use shared_abi::image::Kind;
@@ -29,18 +29,18 @@ const PARTS: Parts = Parts {
 };
 
 /// A plan of the sample image; `change` makes it another one.
-fn plan(change: impl FnOnce(&mut Contents, &mut Given<'_>)) -> Outcome<Snapshot> {
+fn plan(change: impl FnOnce(&mut Contents, &mut BootSource<'_>)) -> Outcome<Snapshot> {
     let mut contents = Contents { loader: vec![0xD5; 0x8000], ..contents() };
-    let mut given = given()?;
-    change(&mut contents, &mut given);
+    let mut source = source()?;
+    change(&mut contents, &mut source);
     let image = pack(&contents)?.bytes;
-    foresee(&Given { image: &image, ..given })
+    plan_boot(&BootSource { image: &image, ..source })
 }
 
 /// All but the image, as QEMU has it.
-fn given() -> Outcome<Given<'static>> {
+fn source() -> Outcome<BootSource<'static>> {
     let load = Load { base: ram_base(TREE)?.unwrap(), memory: 128 << 20, image: 0x11020, initrd: 0 };
-    Ok(Given {
+    Ok(BootSource {
         title: "sample on virt".into(),
         image: &[],
         loader: PARTS,
@@ -54,11 +54,11 @@ fn given() -> Outcome<Given<'static>> {
 }
 
 /// Puts the tree, and what says where it is, elsewhere.
-fn move_tree(given: &mut Given<'_>, to: u64) {
-    (given.places.tree, given.places.argument) = (to, to);
+fn move_tree(source: &mut BootSource<'_>, to: u64) {
+    (source.places.tree, source.places.argument) = (to, to);
 }
 
-fn refused(change: impl FnOnce(&mut Contents, &mut Given<'_>)) -> Failure {
+fn refused(change: impl FnOnce(&mut Contents, &mut BootSource<'_>)) -> Failure {
     plan(change).unwrap_err()
 }
 
@@ -86,9 +86,9 @@ fn what_is_planned_keeps_every_rule_of_the_contract() {
 #[test]
 fn the_same_things_give_the_same_plan_and_places_are_where_they_are_asked_for() {
     assert_eq!(plan(|_, _| ()).unwrap(), plan(|_, _| ()).unwrap());
-    let moved = plan(|_, given| {
-        given.places.image = 0x4660_0000;
-        given.direct_map = Some(0xFFFF_9000_0000_0000);
+    let moved = plan(|_, source| {
+        source.places.image = 0x4660_0000;
+        source.direct_map = Some(0xFFFF_9000_0000_0000);
     });
     let moved = moved.unwrap();
     let bytes = moved.boot_info().unwrap();
@@ -101,16 +101,16 @@ fn the_same_things_give_the_same_plan_and_places_are_where_they_are_asked_for() 
 fn each_refusal_has_the_code_that_the_boot_would_print() {
     let code = |failure: Failure| failure.code().unwrap_or_else(|| panic!("{failure}"));
     // A fixed kernel cannot be slid, nor the direct map lie between gibibytes.
-    assert_eq!(code(refused(|_, given| given.slide = Some(0x20_0000))) / 100, 2);
-    assert_eq!(code(refused(|_, given| given.direct_map = Some(0xFFFF_8000_0000_1000))) / 100, 2);
+    assert_eq!(code(refused(|_, source| source.slide = Some(0x20_0000))) / 100, 2);
+    assert_eq!(code(refused(|_, source| source.direct_map = Some(0xFFFF_8000_0000_1000))) / 100, 2);
     // The image and the tree share bytes; the image lies in no RAM.
-    let overlap = refused(|_, given| move_tree(given, given.places.image + 0x1000));
+    let overlap = refused(|_, source| move_tree(source, source.places.image + 0x1000));
     assert_eq!(code(overlap) / 100, 5);
-    assert_eq!(code(refused(|_, given| given.places.image = 0x2000_0000)) / 100, 5);
+    assert_eq!(code(refused(|_, source| source.places.image = 0x2000_0000)) / 100, 5);
     // The tree is cut short.
-    assert_eq!(code(refused(|_, given| given.tree = Some(&TREE[..64]))) / 100, 4);
+    assert_eq!(code(refused(|_, source| source.tree = Some(&TREE[..64]))) / 100, 4);
     // No address at all is nothing that a boot could meet.
-    assert_eq!(refused(|_, given| given.places.image = 1 << 60).code(), None);
+    assert_eq!(refused(|_, source| source.places.image = 1 << 60).code(), None);
 }
 
 #[test]
@@ -124,17 +124,17 @@ fn a_tree_that_is_not_used_is_not_compared_with_its_digest() {
         image[at + TREE.len() - 1] ^= 1;
         image
     };
-    let given = given().unwrap();
-    let with = |tree| foresee(&Given { image: &image, tree, ..given.clone() });
+    let source = source().unwrap();
+    let with = |tree| plan_boot(&BootSource { image: &image, tree, ..source.clone() });
     assert!(with(Some(TREE)).is_ok());
     assert_eq!(with(None).unwrap_err().code(), Some(140));
 }
 
 #[test]
 fn the_early_console_is_looked_at_before_the_tree() {
-    let both = refused(|contents, given| {
+    let both = refused(|contents, source| {
         contents.more[0].bytes = b"earlycon=sbi".to_vec();
-        given.tree = Some(&TREE[..64]);
+        source.tree = Some(&TREE[..64]);
     });
     assert_eq!(both.code(), Some(431));
 }
@@ -142,7 +142,18 @@ fn the_early_console_is_looked_at_before_the_tree() {
 #[test]
 fn a_tree_is_looked_for_where_the_boot_looks() {
     // Nowhere, at an address that no tree can have, and where the processor cannot read.
-    assert_eq!(refused(|_, given| given.tree = None).code(), Some(802));
-    assert_eq!(refused(|_, given| move_tree(given, given.places.tree + 4)).code(), Some(802));
-    assert_eq!(refused(|_, given| move_tree(given, 1 << 41)).code(), Some(802));
+    assert_eq!(refused(|_, source| source.tree = None).code(), Some(802));
+    assert_eq!(refused(|_, source| move_tree(source, source.places.tree + 4)).code(), Some(802));
+    assert_eq!(refused(|_, source| move_tree(source, 1 << 41)).code(), Some(802));
+}
+
+#[test]
+fn boot_info_has_room_for_as_many_names_as_there_are_modules() {
+    let snapshot = plan(|contents, _| {
+        for number in 0..40 {
+            let name = format!("{number:0>31}");
+            contents.more.push(Payload { kind: Kind::MODULE, name, bytes: vec![1; 16] });
+        }
+    });
+    assert_eq!(snapshot.err().map(|failure| failure.to_string()), None);
 }

@@ -8,14 +8,15 @@ use shared_abi::image::Header;
 use shared_abi::page_table::{TableError, TableStore};
 
 use super::{Built, Described, Loaded, Mapped, Planned};
+use crate::boot_facts::Processor;
+use crate::boot_memory::Tree;
 use crate::device_tree::Survey;
 use crate::entropy::{Entropy, Offered};
 use crate::error::BootError;
-use crate::handoff::Processor;
 use crate::image::Image;
-use crate::occupancy::Tree;
 use crate::plan::{Mapping, Policy};
 use crate::platform::{Console, Machine};
+use crate::stage::Stage;
 
 /// Where the parts of the loader's own image lie in physical memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +77,8 @@ pub trait Environment<'a> {
     /// [`TableError`] if there is no table to map them with.
     fn read(&mut self, range: PhysRange) -> Result<&'a [u8], TableError>;
 
-    /// A stage begins. Its name completes "it was to …".
-    fn begin(&mut self, stage: &'static str);
+    /// A stage begins.
+    fn begin(&mut self, stage: Stage);
 
     /// Does what the header page allows and asks for.
     fn obey(&mut self, header: &Header);

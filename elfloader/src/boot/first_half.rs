@@ -7,15 +7,16 @@ use shared_abi::image::Header;
 use shared_abi::image::payload::{Kind, PayloadTable};
 
 use super::Environment;
+use crate::boot_facts::Entered;
+use crate::boot_memory::{self, Tree};
 use crate::command_line::CommandLine;
 use crate::device_tree::{self, Pruned, Survey};
 use crate::entropy::{Entropy, Offered};
 use crate::error::{BootError, EntryError};
-use crate::handoff::Entered;
 use crate::image::Image;
 use crate::memory_map::MemoryMap;
-use crate::occupancy::{self, Tree};
 use crate::platform::{Console, Machine};
+use crate::stage::Stage;
 
 /// The image is open: header page, payload table and end marker are right, and all of the loader lies in it.
 pub struct Opened<'a> {
@@ -30,7 +31,7 @@ impl<'a> Opened<'a> {
         environment: &mut E,
         entered: Entered,
     ) -> Result<Self, BootError<'a>> {
-        environment.begin("read the image");
+        environment.begin(Stage::ReadImage);
         let (loader, crc32c) = (environment.loader(), environment.crc32c());
         let header = Header::decode(environment.image(PAGE)?, crc32c)?;
         environment.obey(&header);
@@ -61,7 +62,7 @@ impl<'a> Opened<'a> {
         pruned: &'a mut Pruned,
         machine: &'s mut Machine<'a>,
     ) -> Result<Described<'s, 'a>, BootError<'a>> {
-        environment.begin("read the device tree");
+        environment.begin(Stage::ReadTree);
         let read = self.read_tree(environment, pruned, machine);
         if read.is_err() {
             // The refusal is to be read where the tree says, as far as it could be read.
@@ -166,9 +167,9 @@ impl<'s, 'a> Described<'s, 'a> {
         map: &'s mut MemoryMap<'a>,
     ) -> Result<Mapped<'s, 'a>, BootError<'a>> {
         let Self { opened, machine, tree: found, survey, command_line } = self;
-        environment.begin("map the memory");
+        environment.begin(Stage::MapMemory);
         let limit = opened.physical_size.limit();
-        let tree = occupancy::lay_out(map, machine, limit, &opened.image, &found)?;
+        let tree = boot_memory::lay_out(map, machine, limit, &opened.image, &found)?;
         let entropy = environment.entropy(Offered {
             repeatable: opened.image.bytes_of_kind(Kind::ENTROPY_SEED),
             kaslr_seed: Some(machine.boot.kaslr_seed).filter(|seed| *seed != 0),

@@ -8,13 +8,14 @@ use shared_abi::page_table::{PageTable, TableError, TableStore as _};
 
 use super::first_half::Found;
 use super::{Environment, KernelTables, Mapped};
+use crate::boot_facts::{self, Facts, Tables};
+use crate::boot_memory;
 use crate::error::BootError;
-use crate::handoff::{self, Facts, Tables};
 use crate::image::Image;
 use crate::kernel_elf::KernelElf;
 use crate::memory_map::{MemoryMap, Region};
-use crate::occupancy;
 use crate::plan::{LoadPlan, PlacedPlan, Placement, Policy, Purpose, Room};
+use crate::stage::Stage;
 
 impl<'a> Mapped<'_, 'a> {
     /// Reads the kernel in `place`, which is empty.
@@ -23,7 +24,7 @@ impl<'a> Mapped<'_, 'a> {
         environment: &mut E,
         place: &'s mut Option<KernelElf<'a>>,
     ) -> Result<Kernel<'s, 'a>, BootError<'a>> {
-        environment.begin("read the kernel");
+        environment.begin(Stage::ReadKernel);
         let payload = &self.found.opened.image.payload;
         // The device tree's was compared before its seeds were wiped, if it is in use.
         for entry in payload.entries().filter(|entry| entry.kind != Kind::DEVICE_TREE) {
@@ -51,15 +52,16 @@ impl<'s, 'a> Kernel<'s, 'a> {
         room: &'s mut Room,
     ) -> Result<Planned<'s, 'a>, BootError<'a>> {
         let Self { found, map, entry, elf } = self;
-        environment.begin("plan");
+        environment.begin(Stage::Plan);
         let policy = environment.policy(Policy::new(elf.note(), found.command_line.allows_randomness()));
         let ram_end = map.mapped_span().map_or(0, PhysRange::end);
         let placement = Placement::choose(elf, &policy, found.entropy.layout, ram_end)?;
         let image = &found.opened.image;
         let file = image.range_of(&entry);
-        let site = occupancy::site(image, file, elf, found.machine, map, found.command_line);
+        let facts = boot_facts::size(image, entry.name(), found.machine, found.command_line);
+        let site = boot_memory::site(image, file, elf, found.machine, map, facts);
         let plan = LoadPlan::new(elf, placement, site, map.regions(), room)?;
-        let arena = occupancy::take_arena(map, &plan)?;
+        let arena = boot_memory::take_arena(map, &plan)?;
         let placed = plan.place(arena)?;
         Ok(Planned { found, map, entry, arena, placed })
     }
@@ -100,7 +102,7 @@ impl<'s, 'a> Planned<'s, 'a> {
         &'p mut self,
         environment: &mut E,
     ) -> Result<Loaded<'p, 's, 'a>, BootError<'a>> {
-        environment.begin("load");
+        environment.begin(Stage::Load);
         let relocations = environment.load(self)?;
         Ok(Loaded { planned: self, relocations })
     }
@@ -123,11 +125,11 @@ impl<'p, 's, 'a> Loaded<'p, 's, 'a> {
         self,
         environment: &mut E,
     ) -> Result<Built<'p, 's, 'a, E::Tables>, BootError<'a>> {
-        environment.begin("build the tables");
+        environment.begin(Stage::BuildTables);
         let mut tables = environment.tables(&self)?;
         let Self { planned, relocations } = self;
         let Found { opened, .. } = planned.found;
-        occupancy::describe(planned.map, &opened.image, &planned.placed, opened.entered.level)?;
+        boot_memory::describe(planned.map, &opened.image, &planned.placed, opened.entered.level)?;
         let missing = TableError::OutOfTables { needed: 1, available: 0 };
         let low_root = tables.allocate().ok_or(missing)?;
         let tree = PageTable::ttbr1(opened.image.tables.start().frame());
@@ -172,7 +174,7 @@ impl<'s, 'a, T: KernelTables> Built<'_, 's, 'a, T> {
         self,
         environment: &mut E,
     ) -> Result<Ready, BootError<'a>> {
-        environment.begin("write BootInfo");
+        environment.begin(Stage::WriteBootInfo);
         let Planned { found, map, entry, placed, .. } = self.planned;
         let Found { opened, machine, tree, command_line, entropy } = found;
         let registers = EntryRegisters::ABI_1.with_physical_size(opened.physical_size);
@@ -190,9 +192,9 @@ impl<'s, 'a, T: KernelTables> Built<'_, 's, 'a, T> {
             relocations: self.relocations,
             regions: map.regions(),
             tables: Tables { low_root: self.low_root(), used: self.tables.used() as u64 },
-            registers: &handoff::registers_as_set(&registers, roots),
+            registers: &boot_facts::registers_as_set(&registers, roots),
         };
-        let boot_info = handoff::begin(&facts, environment.boot_info(&self))?;
+        let boot_info = boot_facts::begin(&facts, environment.boot_info(&self))?;
         environment.finish(boot_info, self.planned)?;
         environment.check(&self)?;
         let plan = placed.plan();

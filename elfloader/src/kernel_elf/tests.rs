@@ -2,6 +2,7 @@ use super::{KernelElf, Position};
 use crate::elf_builder::bad_kernels::{bad_kernels, with_rela};
 use crate::elf_builder::*;
 use shared_abi::addr::{PhysAddr, PhysRange};
+use shared_abi::boot_info::BlobSize;
 
 use crate::plan::{LoadPlan, Placement, PlanError, Policy, Room, Site};
 
@@ -21,7 +22,8 @@ fn refusal(file: &[u8]) -> Option<(u16, String)> {
         kernel: PhysAddr::new(0x4020_0000).unwrap(),
         resident: PhysRange::from_bounds(0x4000_0000, 0x4000_8000).unwrap(),
         stack_size: elf.note().stack_bytes(),
-        boot_info_size: 0x4000,
+        boot_info: BlobSize::EMPTY.bytes(0x3000),
+        boot_info_per_extent: BlobSize::EMPTY,
         console: None,
     };
     let mut room = Room::new();

@@ -3,8 +3,8 @@
 use core::arch::asm;
 
 use aarch64_cpu::registers::*;
+use elfloader::boot_facts::Processor;
 use elfloader::closed_features::IdRegisters;
-use elfloader::handoff::Processor;
 use shared_abi::addr::PhysAddr;
 use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
 use shared_abi::crc32c::Crc32c;

@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use elfloader::handoff::LOG_CAPACITY;
+use elfloader::boot_facts::LOG_CAPACITY;
 use handoff_bare::cell::{BorrowCell, Exclusive};
 use handoff_bare::mmio::Mmio;
 use shared_abi::image::header::LogLevel;

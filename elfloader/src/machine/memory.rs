@@ -1,7 +1,7 @@
 //! Carries a plan out in memory: copies, zeros and relocations, through the identity map.
 
+use elfloader::plan::Change;
 use elfloader::plan::{Fill, PlacedPlan};
-use elfloader::relocation::Change;
 use handoff_bare::cache;
 use shared_abi::addr::PAGE;
 

@@ -1,20 +1,19 @@
 //! The timeline: when each stage of the boot began, and which one is under way should a fault cut it short.
 
 use aarch64_cpu::registers::{CNTVCT_EL0, Readable};
+use elfloader::stage::Stage;
 use handoff_bare::cell::BorrowCell;
-
-/// Most stages of a boot.
-const STAGES: usize = 16;
 
 /// The stages so far, each with the counter when it began.
 #[derive(Clone, Copy)]
 pub struct Timeline {
-    stages: [(&'static str, u64); STAGES],
+    stages: [(&'static str, u64); Stage::COUNT],
     count: usize,
 }
 
 /// The boot's. The fault reporter, which never goes back to what it interrupted, seizes it.
-pub static TIMELINE: BorrowCell<Timeline> = BorrowCell::new(Timeline { stages: [("", 0); STAGES], count: 0 });
+pub static TIMELINE: BorrowCell<Timeline> =
+    BorrowCell::new(Timeline { stages: [("", 0); Stage::COUNT], count: 0 });
 
 impl Timeline {
     /// Every stage, in order.
@@ -28,12 +27,12 @@ impl Timeline {
     }
 }
 
-/// Begins a stage that began at `ticks`. Its name completes "it was to …".
-pub fn begin_at(name: &'static str, ticks: u64) {
+/// Begins a stage that began at `ticks`.
+pub fn begin_at(stage: Stage, ticks: u64) {
     let Some(mut timeline) = TIMELINE.try_borrow_mut() else { return };
     let count = timeline.count;
-    if let Some(stage) = timeline.stages.get_mut(count) {
-        *stage = (name, ticks);
+    if let Some(place) = timeline.stages.get_mut(count) {
+        *place = (stage.name(), ticks);
         timeline.count += 1;
     }
 }
@@ -41,11 +40,11 @@ pub fn begin_at(name: &'static str, ticks: u64) {
 /// Begins a stage now.
 // Not inlined: every stage calls it once.
 #[inline(never)]
-pub fn begin(name: &'static str) {
-    begin_at(name, CNTVCT_EL0.get());
+pub fn begin(stage: Stage) {
+    begin_at(stage, CNTVCT_EL0.get());
 }
 
 /// The stages so far.
 pub fn all() -> Timeline {
-    TIMELINE.try_borrow().map_or(Timeline { stages: [("", 0); STAGES], count: 0 }, |timeline| *timeline)
+    TIMELINE.try_borrow().map_or(Timeline { stages: [("", 0); Stage::COUNT], count: 0 }, |timeline| *timeline)
 }

@@ -16,7 +16,7 @@ use shared_abi::addr::{PAGE, PAGE_SHIFT, PageSize, PhysAddr, PhysRange};
 use shared_abi::memory::RegionKind;
 
 use super::extent::{Extent, MAX_EXTENTS, MAX_OFFSET, Origin};
-use super::{Placement, PlanError, Site, TableCount, offset_from, whole_pages};
+use super::{Placement, PlanError, TableCount, offset_from, whole_pages};
 use crate::kernel_elf::KernelElf;
 
 /// The empty table that TTBR0 is left with.
@@ -71,7 +71,7 @@ impl Arena {
     pub(super) fn lay_out(
         elf: &KernelElf<'_>,
         placement: &Placement,
-        site: &Site,
+        [stack_size, boot_info_size]: [u64; 2],
         extents: &mut ArrayVec<Extent, MAX_EXTENTS>,
     ) -> Result<Self, PlanError> {
         let mut layout = Layout { end: 0, alignment: PAGE, read_only: ReadOnly::default() };
@@ -83,8 +83,8 @@ impl Arena {
                 (0, layout.end)
             }
         };
-        let stack = layout.take(site.stack_size)?;
-        let boot_info_size = whole_pages(site.boot_info_size);
+        let stack = layout.take(stack_size)?;
+        let boot_info_size = whole_pages(boot_info_size);
         let boot_info = layout.take(boot_info_size)?;
         if contiguous.is_none() {
             layout.place_extents(extents, true)?;
@@ -95,7 +95,7 @@ impl Arena {
             is_contiguous: contiguous.is_some(),
             read_only: layout.read_only,
             stack,
-            stack_size: site.stack_size,
+            stack_size,
             boot_info,
             boot_info_size,
             tables: layout.end,

@@ -4,7 +4,7 @@ use core::fmt;
 
 use shared_abi::addr::{PhysAddr, PhysRange};
 
-use crate::relocation::RelocationError;
+use super::relocation::RelocationError;
 use shared_abi::contract::{KERNEL_WINDOW, SLIDE_WINDOW};
 use shared_abi::errors;
 

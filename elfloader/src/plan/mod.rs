@@ -23,6 +23,7 @@ mod model_tests;
 mod placement;
 #[cfg(test)]
 mod placement_tests;
+mod relocation;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -33,17 +34,19 @@ pub use extent::{Extent, MAX_EXTENTS, Origin};
 pub use fill::Fill;
 pub use mapping::{Mapping, Purpose};
 pub use placement::{DirectMap, Placement, Policy, Slide};
+pub use relocation::{Change, RelocationError};
 pub use tables::TableCount;
 
 use arrayvec::ArrayVec;
 use shared_abi::addr::{PAGE, PAGE_SHIFT, PageSize, PhysAddr, PhysRange, VirtAddr, VirtRange};
+use shared_abi::boot_info::BlobSize;
 use shared_abi::contract::DIRECT_MAP_WINDOW;
 use shared_abi::rights::Rights;
 
 use crate::kernel_elf::KernelElf;
 use crate::layout;
 use crate::memory_map::Region;
-use crate::relocation::{self, Change};
+
 use extent::MAX_OFFSET;
 
 /// Where things lie that are there already, and how large the things are that the plan makes room for.
@@ -55,8 +58,10 @@ pub struct Site {
     pub resident: PhysRange,
     /// Bytes of boot stack.
     pub stack_size: u64,
-    /// Most bytes of `BootInfo`.
-    pub boot_info_size: u64,
+    /// `BootInfo`'s size at most, but for what each of the kernel's extents adds.
+    pub boot_info: BlobSize,
+    /// What that is.
+    pub boot_info_per_extent: BlobSize,
     /// The console's registers.
     pub console: Option<PhysRange>,
 }
@@ -94,6 +99,7 @@ pub struct LoadPlan<'a> {
     site: Site,
     console: Option<VirtRange>,
     stack: VirtRange,
+    boot_info: BlobSize,
     extents: &'a [Extent],
     arena: Arena,
 }
@@ -123,10 +129,6 @@ impl<'a> LoadPlan<'a> {
         }
         let stack = layout::boot_stack(site.stack_size).filter(|stack| !stack.is_empty());
         let stack = stack.ok_or(PlanError::BootStack { size: site.stack_size })?;
-        let boot_info_size = site.boot_info_size;
-        if boot_info_size == 0 || boot_info_size > layout::BOOT_INFO.len() {
-            return Err(PlanError::BootInfo { size: boot_info_size });
-        }
         let console = match site.console {
             Some(range) => Some(layout::console(range).ok_or(PlanError::Console { range })?),
             None => None,
@@ -142,8 +144,13 @@ impl<'a> LoadPlan<'a> {
         let copy_all = elf.note().contiguous().is_some();
         extent::Builder { elf, slide: placement.slide, copy_all, extents }.build()?;
         relocation::check(elf, placement.slide, extents).map_err(PlanError::Relocation)?;
-        let arena = Arena::lay_out(elf, &placement, &site, extents)?;
-        let mut plan = Self { elf, placement, site, console, stack, extents, arena };
+        let boot_info = site.boot_info.plus_each(extents.len(), site.boot_info_per_extent);
+        let size = boot_info.total() as u64;
+        if size > layout::BOOT_INFO.len() {
+            return Err(PlanError::BootInfo { size });
+        }
+        let arena = Arena::lay_out(elf, &placement, [site.stack_size, size], extents)?;
+        let mut plan = Self { elf, placement, site, console, stack, boot_info, extents, arena };
         let tables = TableCount::of(plan.mappings(None, regions));
         plan.arena.make_room_for_tables(tables)?;
         Ok(plan)
@@ -162,6 +169,11 @@ impl<'a> LoadPlan<'a> {
     /// The site that was planned for.
     pub const fn site(&self) -> &Site {
         &self.site
+    }
+
+    /// `BootInfo`'s size at most.
+    pub const fn boot_info_size(&self) -> BlobSize {
+        self.boot_info
     }
 
     /// The memory that the plan needs, and what for.

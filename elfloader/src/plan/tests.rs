@@ -1,6 +1,7 @@
 use super::*;
 use crate::elf_builder::*;
 use crate::host_boot;
+use shared_abi::boot_info::BlobSize;
 use shared_abi::memory::RegionKind;
 use shared_abi::note::Note;
 
@@ -19,7 +20,8 @@ fn site() -> Site {
         kernel: PhysAddr::new(0x4021_0000).unwrap(),
         resident: PhysRange::from_bounds(0x4020_1000, 0x4020_9000).unwrap(),
         stack_size: 0x1_0000,
-        boot_info_size: 0x4000,
+        boot_info: BlobSize::EMPTY.bytes(0x3000),
+        boot_info_per_extent: BlobSize::EMPTY,
         console: PhysRange::from_bounds(0x0900_0000, 0x0900_1000),
     }
 }
@@ -222,7 +224,7 @@ fn a_site_that_cannot_be_is_refused() {
     assert_eq!(code(Site { kernel: phys((1 << 48) - 0x1000), ..good }, placement), Some(245));
     assert_eq!(code(Site { stack_size: 0x1800, ..good }, placement), Some(246));
     assert_eq!(code(Site { stack_size: 0, ..good }, placement), Some(246));
-    assert_eq!(code(Site { boot_info_size: (512 << 10) + 1, ..good }, placement), Some(247));
+    assert_eq!(code(Site { boot_info: BlobSize::EMPTY.bytes(512 << 10), ..good }, placement), Some(247));
     let console = PhysRange::from_bounds(0x900_0800, 0x901_0800);
     assert_eq!(code(Site { console, ..good }, placement), Some(248));
     let direct_map_offset = 0xFFFF_FFFF_C000_0000;

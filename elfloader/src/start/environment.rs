@@ -1,14 +1,15 @@
 //! The machine as the story's environment: bytes by the identity map, answers from the processor, effects in memory.
 
 use elfloader::boot::{Built, Described, Environment, Loaded, LoaderParts, Mapped, Planned};
+use elfloader::boot_facts::{self, Processor};
+use elfloader::boot_memory::Tree;
 use elfloader::device_tree::Survey;
 use elfloader::entropy::{Entropy, Offered};
 use elfloader::error::BootError;
-use elfloader::handoff::{self, Processor};
 use elfloader::image::Image;
-use elfloader::occupancy::Tree;
 use elfloader::plan::Mapping;
 use elfloader::platform::{Console, Machine};
+use elfloader::stage::Stage;
 use handoff_bare::cache::{self, Reach};
 use shared_abi::addr::{PAGE, PhysRange, VirtRange};
 use shared_abi::boot_info::{BootInfoWriter, WriteError};
@@ -91,7 +92,7 @@ impl Environment<'static> for Bare {
         Ok(unsafe { self.identity.bytes(range) })
     }
 
-    fn begin(&mut self, stage: &'static str) {
+    fn begin(&mut self, stage: Stage) {
         stages::begin(stage);
     }
 
@@ -195,11 +196,11 @@ impl Environment<'static> for Bare {
     ) -> Result<(), WriteError> {
         let entry = planned.placed().plan().entry();
         log().line(LogLevel::Normal).text("entering the kernel at ").hex(entry.get()).end();
-        stages::begin("enter the kernel");
+        stages::begin(Stage::EnterKernel);
         let timeline = stages::all();
         let log = log();
-        handoff::finish(boot_info, timeline.stages(), log.recorded(), log.dropped() > 0, cpu::crc32c())
-            .map(drop)
+        let truncated = log.dropped() > 0;
+        boot_facts::finish(boot_info, timeline.stages(), log.recorded(), truncated, cpu::crc32c()).map(drop)
     }
 
     fn check(&mut self, built: &Built<'_, '_, 'static, Tables>) -> Result<(), BootError<'static>> {

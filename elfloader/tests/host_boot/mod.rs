@@ -16,6 +16,7 @@ use elfloader::memory_map::{ANYWHERE, MemoryMap};
 use elfloader::plan::{LoadPlan, PlacedPlan, Site};
 use elfloader::platform::{Machine, MemoryRange, Reservation};
 use shared_abi::addr::{Frame, PAGE, PageSize, PhysAddr, PhysRange, VirtRange};
+use shared_abi::boot_info::BlobSize;
 use shared_abi::memory::RegionKind;
 use shared_abi::note::Note;
 use shared_abi::page_table::{PageTable, Table, TableStore};
@@ -65,7 +66,8 @@ pub fn site(note: &Note) -> Site {
         kernel: PhysAddr::new(KERNEL).unwrap(),
         resident: range(RESIDENT.0, RESIDENT.1),
         stack_size: note.stack_bytes(),
-        boot_info_size: 0x4000,
+        boot_info: BlobSize::EMPTY.bytes(0x3000),
+        boot_info_per_extent: BlobSize::EMPTY,
         console: PhysRange::from_bounds(0x0900_0800, 0x0900_0900),
     }
 }

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use elfloader::boot::{Built, Described, Environment, Loaded, LoaderParts, Mapped, Planned};
+use elfloader::boot_facts::{self, Processor};
+use elfloader::boot_memory::Tree;
 use elfloader::closed_features::IdRegisters;
 use elfloader::device_tree::Survey;
 use elfloader::entropy::{Entropy, Offered};
 use elfloader::error::BootError;
-use elfloader::handoff::{self, Processor};
 use elfloader::image::Image;
-use elfloader::occupancy::Tree;
 use elfloader::plan::{DirectMap, Mapping, Policy, Slide};
 use elfloader::platform::{Console, Machine};
+use elfloader::stage::Stage;
 use shared_abi::addr::{PhysAddr, PhysRange};
 use shared_abi::boot_info::{BootInfoWriter, WriteError};
 use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
@@ -19,12 +20,12 @@ use shared_abi::crc32c::{Crc32c, crc32c};
 use shared_abi::image::Header;
 use shared_abi::page_table::TableError;
 
-use super::Given;
+use super::BootSource;
 use super::tables::Tables;
 
 /// A machine that is not there.
 pub struct Host<'a> {
-    pub given: &'a Given<'a>,
+    pub source: &'a BootSource<'a>,
     pub loader: LoaderParts,
     /// Bytes in memory and where they begin, each at a multiple of 8: the tree, if there is one, and the image.
     pub memory: [(PhysAddr, &'a [u8]); 2],
@@ -45,14 +46,14 @@ impl<'a> Environment<'a> for Host<'a> {
     }
 
     fn physical_size(&self) -> PhysicalSize {
-        self.given.physical_size
+        self.source.physical_size
     }
 
     fn processor(&self) -> Processor {
         Processor {
             affinity: self.boot_cpu,
             model: 0,
-            physical_size: self.given.physical_size,
+            physical_size: self.source.physical_size,
             timer_frequency: 0,
             id: IdRegisters::default(),
         }
@@ -71,8 +72,8 @@ impl<'a> Environment<'a> for Host<'a> {
 
     fn policy(&self, noted: Policy) -> Policy {
         Policy {
-            slide: self.given.slide.map_or(noted.slide, Slide::Fixed),
-            direct_map: self.given.direct_map.map_or(noted.direct_map, DirectMap::Fixed),
+            slide: self.source.slide.map_or(noted.slide, Slide::Fixed),
+            direct_map: self.source.direct_map.map_or(noted.direct_map, DirectMap::Fixed),
         }
     }
 
@@ -89,7 +90,7 @@ impl<'a> Environment<'a> for Host<'a> {
         Ok(self.memory.into_iter().find_map(inside).unwrap_or_default())
     }
 
-    fn begin(&mut self, _: &'static str) {}
+    fn begin(&mut self, _: Stage) {}
 
     fn obey(&mut self, _: &Header) {}
 
@@ -100,7 +101,7 @@ impl<'a> Environment<'a> for Host<'a> {
     }
 
     fn amend(&mut self, machine: &mut Machine<'a>) {
-        machine.boot.initrd = self.given.initrd.or(machine.boot.initrd);
+        machine.boot.initrd = self.source.initrd.or(machine.boot.initrd);
     }
 
     fn start_console(&mut self, _: &Machine<'a>) -> Result<(), TableError> {
@@ -124,7 +125,7 @@ impl<'a> Environment<'a> for Host<'a> {
     }
 
     fn tables(&mut self, loaded: &Loaded<'_, '_, 'a>) -> Result<Tables, TableError> {
-        Tables::new(loaded.planned(), &self.given.loader)
+        Tables::new(loaded.planned(), &self.source.loader)
     }
 
     fn map(&mut self, _: &Mapping) {}
@@ -134,7 +135,7 @@ impl<'a> Environment<'a> for Host<'a> {
     }
 
     fn set_registers(&mut self, _: &EntryRegisters, built: &Built<'_, '_, 'a, Tables>) -> [u64; 3] {
-        self.roots = [built.low_root().get(), self.loader.tables.start().get(), self.given.loader.vectors];
+        self.roots = [built.low_root().get(), self.loader.tables.start().get(), self.source.loader.vectors];
         self.roots
     }
 
@@ -144,7 +145,7 @@ impl<'a> Environment<'a> for Host<'a> {
     }
 
     fn finish(&mut self, boot_info: BootInfoWriter<'_>, _: &Planned<'_, 'a>) -> Result<(), WriteError> {
-        handoff::finish(boot_info, std::iter::empty(), &[], false, crc32c).map(drop)
+        boot_facts::finish(boot_info, std::iter::empty(), &[], false, crc32c).map(drop)
     }
 
     fn check(&mut self, _: &Built<'_, '_, 'a, Tables>) -> Result<(), BootError<'a>> {

@@ -17,8 +17,8 @@ mod tables;
 use std::collections::BTreeMap;
 
 use elfloader::boot::{self, LoaderParts, Ready, Scratch};
+use elfloader::boot_facts::Entered;
 use elfloader::device_tree::{self, Pruned};
-use elfloader::handoff::Entered;
 use elfloader::layout;
 use elfloader::platform::Machine;
 use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
@@ -36,7 +36,7 @@ const EL1H: u64 = 0b0101;
 
 /// Everything that a boot depends on.
 #[derive(Clone, Debug)]
-pub struct Given<'a> {
+pub struct BootSource<'a> {
     /// What is booted on what, for titles.
     pub title: String,
     /// The combined image.
@@ -79,12 +79,12 @@ fn aligned(bytes: &[u8]) -> Vec<u64> {
 }
 
 /// Decides everything. What the boot would refuse is a [`Failure`] with the code of the refusal.
-pub fn foresee(given: &Given<'_>) -> Outcome<Snapshot> {
+pub fn plan_boot(source: &BootSource<'_>) -> Outcome<Snapshot> {
     let mut boot_info = aligned(&vec![0; layout::BOOT_INFO.len() as usize]);
-    let planned = boot(given, boot_info.as_mut_bytes())?;
+    let planned = boot(source, boot_info.as_mut_bytes())?;
     let mut snapshot =
-        Snapshot { title: given.title.clone(), origin: Origin::Planned, ..Snapshot::default() };
-    snapshot.registers = entry_registers(&planned, given.physical_size);
+        Snapshot { title: source.title.clone(), origin: Origin::Planned, ..Snapshot::default() };
+    snapshot.registers = entry_registers(&planned, source.physical_size);
     snapshot.memory = planned.tables;
     let pages = boot_info.as_bytes().chunks_exact(PAGE as usize);
     let starts = (planned.boot_info.start().get()..planned.boot_info.end()).step_by(PAGE as usize);
@@ -104,14 +104,14 @@ struct Planned {
 }
 
 /// Boots on the host, and leaves `BootInfo` in the room for it.
-fn boot(given: &Given<'_>, boot_info: &mut [u8]) -> Outcome<Planned> {
-    let (image, tree) = (aligned(given.image), aligned(given.tree.unwrap_or_default()));
-    let Places { image: start, tree: tree_start, argument, level, .. } = given.places;
+fn boot(source: &BootSource<'_>, boot_info: &mut [u8]) -> Outcome<Planned> {
+    let (image, tree) = (aligned(source.image), aligned(source.tree.unwrap_or_default()));
+    let Places { image: start, tree: tree_start, argument, level, .. } = source.places;
     let part = |(from, to): (u64, u64)| phys(start.saturating_add(from), to - from, "the loader");
-    let Parts { text, stub, data, tables, .. } = given.loader;
+    let Parts { text, stub, data, tables, .. } = source.loader;
     let mut pruned = Box::new(Pruned::new());
     let mut host = Host {
-        given,
+        source,
         loader: LoaderParts {
             all: part((0, tables.1))?,
             resident: part((text.0, data.1))?,
@@ -121,16 +121,16 @@ fn boot(given: &Given<'_>, boot_info: &mut [u8]) -> Outcome<Planned> {
         memory: [
             (
                 phys(tree_start, 0, "the device tree")?.start(),
-                &tree.as_bytes()[..given.tree.map_or(0, <[u8]>::len)],
+                &tree.as_bytes()[..source.tree.map_or(0, <[u8]>::len)],
             ),
-            (phys(start, 0, "the image")?.start(), &image.as_bytes()[..given.image.len()]),
+            (phys(start, 0, "the image")?.start(), &image.as_bytes()[..source.image.len()]),
         ],
         boot_info,
         made: Default::default(),
         roots: [0; 3],
         boot_cpu: 0,
     };
-    let entered = Entered { arguments: [argument, 0, 0, 0], level, flags: given.places.flags() };
+    let entered = Entered { arguments: [argument, 0, 0, 0], level, flags: source.places.flags() };
     let mut scratch = Box::<Scratch<'_>>::default();
     let ready = boot::boot(&mut host, entered, &mut pruned, &mut scratch)?;
     let (boot_info, tables) = host.made;

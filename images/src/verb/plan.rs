@@ -12,7 +12,7 @@ use crate::inspect::snapshot::Snapshot;
 use crate::loader;
 use crate::machine::{Tree, WayIn};
 use crate::plan::firmware::{self, Load, Places};
-use crate::plan::{self, Given};
+use crate::plan::{self, BootSource};
 use crate::qemu::version;
 use crate::style::Style;
 use crate::verb::inspect::show;
@@ -30,7 +30,7 @@ fn u_boot_decides() -> Failure {
 }
 
 pub fn plan(workspace: &Workspace, flags: &Plan) -> Outcome<u8> {
-    let planned = foresee(workspace, flags);
+    let planned = plan_as_asked(workspace, flags);
     let refusal = match &planned {
         Err(failure) => failure.code().map(|code| (code, failure)),
         Ok(_) => None,
@@ -55,7 +55,7 @@ pub fn plan(workspace: &Workspace, flags: &Plan) -> Outcome<u8> {
     Ok(Ending::Refused.run_status())
 }
 
-fn foresee(workspace: &Workspace, flags: &Plan) -> Outcome<Snapshot> {
+fn plan_as_asked(workspace: &Workspace, flags: &Plan) -> Outcome<Snapshot> {
     let given = flags.tree.as_deref().map(read).transpose()?;
     let tree_stays = given.is_some();
     let wish = Wish { tree_stays, ..Wish::new(&flags.wanted) };
@@ -92,7 +92,7 @@ fn foresee(workspace: &Workspace, flags: &Plan) -> Outcome<Snapshot> {
         (None, _) | (_, 0) => None,
         (Some(_), length) => PhysAddr::new(places.initrd).and_then(|start| PhysRange::new(start, length)),
     };
-    plan::foresee(&Given {
+    plan::plan_boot(&BootSource {
         title: staged.title(),
         image: &staged.image,
         loader: loader::parts(&read(loader)?)?,

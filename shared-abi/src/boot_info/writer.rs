@@ -68,6 +68,14 @@ pub struct BlobSize {
 }
 
 impl BlobSize {
+    /// Of a blob without tables.
+    pub const EMPTY: Self = Self { tables: 0, strings: 0 };
+
+    /// With so many times `other`.
+    pub const fn plus_each(self, count: usize, other: Self) -> Self {
+        Self { tables: self.tables + count * other.tables, strings: self.strings + count * other.strings }
+    }
+
     /// With a table of so many more records of a type.
     pub const fn records<R: Record>(self, count: usize) -> Self {
         self.bytes(count * size_of::<R>())

@@ -5,9 +5,9 @@
 
 use shared_abi::addr::{PAGE, PAGE_SHIFT, PhysAddr, PhysRange, VirtRange};
 use shared_abi::boot_info::{
-    self, BootInfoWriter, BootStack, Conduit, CpuFlags, DirectMap, EnableMethod, ExitMethod, Extent,
-    FirmwareImage, Initrd, Kernel, KernelFlags, MemoryRegion, Module, ModuleFlags, PageTables, Platform,
-    PlatformFlags, Register, RegisterId, Stage, StringRef, Symbols, Window, WindowId, WriteError,
+    self, BlobSize, BootInfoWriter, BootStack, Conduit, CpuFlags, DirectMap, EnableMethod, ExitMethod,
+    Extent, FirmwareImage, Initrd, Kernel, KernelFlags, MemoryRegion, Module, ModuleFlags, PageTables,
+    Platform, PlatformFlags, Register, RegisterId, Stage, StringRef, Symbols, Window, WindowId, WriteError,
 };
 use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
 use shared_abi::contract::{DIRECT_MAP_WINDOW, HANDOFF_WINDOW, KERNEL_WINDOW, SLIDE_WINDOW};
@@ -15,6 +15,7 @@ use shared_abi::crc32c::Crc32c;
 use shared_abi::image::header::BootFlags;
 use shared_abi::image::payload::Kind;
 
+use crate::boot_memory::Tree;
 use crate::closed_features::IdRegisters;
 use crate::command_line::CommandLine;
 use crate::entropy::Entropy;
@@ -22,9 +23,9 @@ use crate::image::Image;
 use crate::kernel_elf::Position;
 use crate::layout;
 use crate::memory_map::Region;
-use crate::occupancy::Tree;
 use crate::plan::{Origin, PlacedPlan};
 use crate::platform::{self, Machine};
+use crate::stage;
 
 /// Most bytes of log that are handed over.
 pub const LOG_CAPACITY: usize = 2048;
@@ -94,24 +95,45 @@ pub struct Facts<'a> {
     pub registers: &'a [Register],
 }
 
-/// Bytes that a `BootInfo` of so many parts takes at most, log and timeline included. `text` counts the bytes of
-/// all names and of the command line.
-pub const fn size_bound(regions: usize, extents: usize, cpus: usize, text: usize) -> usize {
-    const FIXED: usize = 3072;
-    let tables = FIXED
-        + regions * size_of::<MemoryRegion>()
-        + extents * size_of::<Extent>()
-        + cpus * size_of::<boot_info::Cpu>()
-        + text
-        + LOG_CAPACITY;
-    // The writer keeps a quarter of its buffer for strings until the end.
-    let tables = tables / 3 * 4 + 16;
-    let strings = 4 * (text + 1024);
-    if tables > strings { tables } else { strings }
+/// What `BootInfo` takes at most, but for memory map and extents.
+pub fn size(
+    image: &Image<'_>,
+    kernel_name: &str,
+    machine: &Machine<'_>,
+    command_line: CommandLine<'_>,
+) -> BlobSize {
+    let size = BlobSize::EMPTY
+        .records::<Kernel>(1)
+        .records::<DirectMap>(1)
+        .records::<Window>(WINDOWS)
+        .records::<BootStack>(1)
+        .records::<PageTables>(1)
+        .records::<Register>(REGISTERS)
+        .records::<boot_info::Console>(1)
+        .records::<Platform>(1)
+        .records::<boot_info::DeviceTree>(1)
+        .records::<Initrd>(1)
+        .records::<Symbols>(1)
+        .records::<FirmwareImage>(1)
+        .records::<boot_info::Entropy>(1)
+        .records::<Stage>(stage::Stage::COUNT)
+        .strings(stage::Stage::COUNT, stage::Stage::NAMES_LENGTH)
+        .bytes(LOG_CAPACITY)
+        .bytes(command_line.length() + 1)
+        .records::<boot_info::Cpu>(machine.cpus.len())
+        .string(kernel_name.len())
+        .string(machine.boot.console_path.len())
+        .string(machine.model.len());
+    let modules = image.payload.of_kind(Kind::MODULE);
+    modules.fold(size, |size, module| size.records::<Module>(1).string(module.name().len()))
 }
 
+const WINDOWS: usize = 7;
+
+const REGISTERS: usize = 17;
+
 /// Registers as set, for [`Facts::registers`].
-pub type SetRegisters = [Register; 17];
+pub type SetRegisters = [Register; REGISTERS];
 
 /// System registers as they are at the kernel's entry, with TTBR0_EL1, TTBR1_EL1 and VBAR_EL1.
 pub fn registers_as_set(registers: &EntryRegisters, [ttbr0, ttbr1, vbar]: [u64; 3]) -> SetRegisters {
@@ -142,7 +164,7 @@ pub fn registers_as_set(registers: &EntryRegisters, [ttbr0, ttbr1, vbar]: [u64; 
 /// # Errors
 /// [`WriteError`] if `buffer` is too small or a limit is exceeded.
 pub fn begin<'b>(facts: &Facts<'_>, buffer: &'b mut [u8]) -> Result<BootInfoWriter<'b>, WriteError> {
-    let mut out = BootInfoWriter::new(buffer);
+    let mut out = BootInfoWriter::with_room(buffer, facts.placed.plan().boot_info_size());
     for region in facts.regions {
         let name = out.string(region.name)?;
         out.push(&MemoryRegion {
@@ -252,7 +274,7 @@ fn address_space(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), 
         phys_start: ram.start().get(),
         phys_end: ram.end(),
     })?;
-    let windows = [
+    let windows: [_; WINDOWS] = [
         (WindowId::KERNEL, KERNEL_WINDOW),
         (WindowId::HEAP, placement.heap),
         (WindowId::HANDOFF, HANDOFF_WINDOW),

@@ -8,20 +8,41 @@
 //! ```
 
 use shared_abi::addr::{PAGE, PageSize, PhysRange};
-use shared_abi::boot_info::TreeSource;
-
+use shared_abi::boot_info::{BlobSize, Extent, MemoryRegion, TreeSource};
+use shared_abi::image::payload::Kind;
 use shared_abi::memory::RegionKind;
 
-use crate::command_line::CommandLine;
-use crate::handoff;
 use crate::image::Image;
 use crate::kernel_elf::KernelElf;
 use crate::memory_map::{ANYWHERE, MapError, MemoryMap};
 use crate::plan::{LoadPlan, Origin, PlacedPlan, Site};
 use crate::platform::Machine;
 
-/// Regions that the boot itself adds to what the machine has.
-const OWN_REGIONS: usize = 24;
+const STUB: &str = "stub above EL1";
+
+/// The longest name of a region that is the boot's own: a payload kind's, or that of the stub.
+const LONGEST_NAME: usize = {
+    let (mut longest, mut index) = (STUB.len(), 0);
+    while index < Kind::ALL.len() {
+        if let Some(name) = Kind::ALL[index].0.name()
+            && name.len() > longest
+        {
+            longest = name.len();
+        }
+        index += 1;
+    }
+    longest
+};
+
+/// What each of the kernel's extents adds to `BootInfo` at most.
+const EXTENT: BlobSize = BlobSize::EMPTY.records::<Extent>(1).plus_each(1, CHANGE);
+
+/// What each change of the map adds at most: another region, and one more behind it.
+const CHANGE: BlobSize = BlobSize::EMPTY.records::<MemoryRegion>(2).strings(2, 2 * LONGEST_NAME);
+
+/// What is done to the map after its size was asked for, but for the payload and the kernel's extents: the arena is taken
+/// and its image, stack, `BootInfo` and tables get their uses, as do the loader, its stub and its tables.
+const OWN_CHANGES: usize = 8;
 
 /// The tree that the machine was described from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,25 +94,25 @@ pub fn lay_out<'n>(
     Ok(Tree { range, ..*tree })
 }
 
-/// Where the plan's fixed points are, the kernel's file among them, and how much room it has to make.
+/// Where the plan's fixed points are, the kernel's file among them, and how much room it has to make. `facts` is what
+/// `BootInfo` takes beside memory map and extents.
 pub fn site(
     image: &Image<'_>,
     kernel: PhysRange,
     elf: &KernelElf<'_>,
     machine: &Machine<'_>,
     map: &MemoryMap<'_>,
-    command_line: CommandLine<'_>,
+    facts: BlobSize,
 ) -> Site {
-    let names: usize = map.regions().iter().map(|region| region.name.len() + 1).sum();
-    let regions = map.regions().len() + OWN_REGIONS;
-    // A segment is at most five extents: two shared pages, its own, BSS in its last page and behind.
-    let extents = elf.segments().len() * 5 + 2;
-    let text = names + command_line.length();
+    let names = map.regions().iter().map(|region| region.name.len()).sum();
+    let regions = map.regions().len();
+    let own = OWN_CHANGES + image.payload.entries().count();
     Site {
         kernel: kernel.start(),
         resident: image.resident,
         stack_size: elf.note().stack_bytes(),
-        boot_info_size: handoff::size_bound(regions, extents, machine.cpus.len(), text) as u64,
+        boot_info: facts.records::<MemoryRegion>(regions).strings(regions, names).plus_each(own, CHANGE),
+        boot_info_per_extent: EXTENT,
         console: machine.console.as_ref().map(|console| console.pages()),
     }
 }
@@ -118,7 +139,7 @@ pub fn describe<'n>(
 ) -> Result<(), MapError<'n>> {
     map.retype(image.resident, RegionKind::LOADER_RESIDENT, "loader")?;
     if level > 1 {
-        map.retype(image.stub, RegionKind::FIRMWARE, "stub above EL1")?;
+        map.retype(image.stub, RegionKind::FIRMWARE, STUB)?;
     }
     map.retype(image.tables, RegionKind::PAGE_TABLES, "first tables")?;
     for entry in image.payload.entries() {

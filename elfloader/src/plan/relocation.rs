@@ -14,8 +14,8 @@ use goblin::elf64::reloc::{
 };
 use shared_abi::addr::PAGE_SHIFT;
 
+use super::extent::Extent;
 use crate::kernel_elf::{FileRange, KernelElf, read};
-use crate::plan::Extent;
 use shared_abi::errors;
 
 errors! {
