@@ -9,10 +9,11 @@ use elfloader::plan::{LoadPlan, PageCounts, Placement, Policy, Room, Site};
 use shared_abi::addr::{PhysAddr, PhysRange};
 use shared_abi::boot_info::BlobSize;
 use shared_abi::crc32c::crc32c;
-use shared_abi::image::{self, Header, PayloadTable};
+use shared_abi::image::{self, Header, Kind, PayloadTable};
 use shared_abi::memory::RegionKind;
 
 use crate::failure::Outcome;
+use crate::plan;
 
 /// An image that was found good, and what its kernel is.
 #[derive(Debug)]
@@ -39,6 +40,9 @@ pub fn image(bytes: &[u8]) -> Outcome<Checked<'_>> {
     let (header, table) = image::open(bytes, crc32c)?;
     for entry in table.entries() {
         table.verify(&entry, crc32c)?;
+        if entry.kind == Kind::DEVICE_TREE {
+            plan::prune(table.bytes(&entry))?;
+        }
     }
     let file = table.kernel().map(|entry| table.bytes(&entry)).unwrap_or_default();
     Ok(Checked { header, table, kernel: kernel(file)? })

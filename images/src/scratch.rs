@@ -15,7 +15,7 @@ impl Scratch {
         use std::os::unix::fs::DirBuilderExt;
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("handoff-{}-{number}", std::process::id()));
+        let path = folder().join(format!("handoff-{}-{number}", std::process::id()));
         let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
         match made {
             // A process of the same number was killed before it could clean up.
@@ -38,6 +38,16 @@ impl Scratch {
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
+}
+
+/// The longest name of a folder whose files can be sockets: `sun_path` has 108 bytes (unix(7)).
+const LONGEST: usize = 64;
+
+/// Where temporary files go: not too deep for sockets.
+fn folder() -> PathBuf {
+    Some(std::env::temp_dir())
+        .filter(|path| path.as_os_str().len() <= LONGEST)
+        .unwrap_or_else(|| "/tmp".into())
 }
 
 impl Drop for Scratch {

@@ -16,6 +16,7 @@ use super::snapshot::Snapshot;
 use crate::errors;
 use crate::failure::{Failure, Outcome};
 use crate::loader::LOADER_START;
+use crate::qemu::command::escape;
 use crate::qemu::console::Console;
 use crate::scratch::Scratch;
 
@@ -41,7 +42,7 @@ pub fn arguments(socket: &Path) -> [String; 5] {
     [
         "-S".into(),
         "-chardev".into(),
-        format!("socket,id=gdb,server=on,wait=off,path={}", socket.display()),
+        format!("socket,id=gdb,server=on,wait=off,path={}", escape(&socket.display().to_string())),
         "-gdb".into(),
         "chardev:gdb".into(),
     ]

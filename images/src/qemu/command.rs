@@ -163,7 +163,7 @@ fn plain(path: &Path) -> Outcome<String> {
 }
 
 /// Doubles the commas that would end a QEMU option's value.
-fn escape(value: &str) -> String {
+pub fn escape(value: &str) -> String {
     value.replace(',', ",,")
 }
 

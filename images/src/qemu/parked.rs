@@ -11,6 +11,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared_abi::verdict::Ending;
 
+use super::command::escape;
+
 /// How often one looks. A boot that ends by itself is over before the first time.
 const INTERVAL: Duration = Duration::from_millis(500);
 
@@ -25,7 +27,7 @@ pub struct Parked {
 
 /// QEMU's arguments for a monitor that [`watch`] can ask at `socket`.
 pub fn arguments(socket: &Path) -> [String; 2] {
-    ["-qmp".into(), format!("unix:{},server=on,wait=off", socket.display())]
+    ["-qmp".into(), format!("unix:{},server=on,wait=off", escape(&socket.display().to_string()))]
 }
 
 /// Looks now and then until the machine is found parked, or is no more.

@@ -32,7 +32,8 @@ pub fn build(workspace: &Workspace, flags: &Build) -> Outcome<u8> {
             )
         })?),
     };
-    let tree_hint = place.map_or(0, |place| place.tree);
+    // The loader goes by a hint before it looks for a packed tree.
+    let tree_hint = place.filter(|_| recipe.device_tree.is_none()).map_or(0, |place| place.tree);
     if place.is_some() && tree_hint == 0 && recipe.device_tree.is_none() {
         let name = recipe.machine.name;
         return Err(Failure::new(

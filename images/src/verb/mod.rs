@@ -4,6 +4,7 @@ mod audit;
 mod build;
 mod check;
 mod explain;
+mod given;
 mod inspect;
 mod keep;
 mod plan;

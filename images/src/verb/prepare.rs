@@ -12,6 +12,7 @@ use crate::inspect::capture;
 use crate::kernel::KernelFile;
 use crate::loader;
 use crate::pack::{Contents, Packed, Payload, pack};
+use crate::plan;
 use crate::recipe::{KernelSource, Log, Recipe};
 use crate::stage;
 use crate::workspace::Workspace;
@@ -88,7 +89,9 @@ fn payload(recipe: &Recipe, loader: &[u8], kernel: &[u8]) -> Outcome<Vec<Payload
         add(Kind::ENTROPY_SEED, "", seed.bytes().to_vec());
     }
     if let Some(tree) = &recipe.device_tree {
-        add(Kind::DEVICE_TREE, "", read(tree)?);
+        let bytes = read(tree)?;
+        plan::prune(&bytes).map_err(|failure| failure.within(tree.display()))?;
+        add(Kind::DEVICE_TREE, "", bytes);
     }
     add(Kind::LOADER_SYMBOLS, "", crate::symbols::table(loader).unwrap_or_default());
     add(Kind::SYMBOLS, "", crate::symbols::table(kernel).unwrap_or_default());

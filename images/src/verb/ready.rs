@@ -3,21 +3,19 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use shared_abi::crc32c::crc32c;
-use shared_abi::image::header::HEADER_PAGE;
-use shared_abi::image::{BootFlags, Header};
+use shared_abi::image::BootFlags;
 
 use crate::cli::Wanted;
 use crate::elf_form;
 use crate::failure::{Failure, Outcome, read, write_atomically};
 use crate::machine::WayIn;
-use crate::qemu::command::Boot;
+use crate::qemu::command::{Boot, escape};
 use crate::qemu::supply::Supply;
 use crate::qemu::version::{self, Asked};
 use crate::recipe::{KernelSource, Recipe};
 use crate::scratch::Scratch;
 use crate::u_boot;
-use crate::verb::check::image_bytes;
+use crate::verb::given;
 use crate::verb::prepare::{Prepared, Purpose, prepare};
 use crate::workspace::Workspace;
 
@@ -95,7 +93,7 @@ impl Staged {
     pub fn new(workspace: &Workspace, program: &str, wish: &Wish<'_>) -> Outcome<Self> {
         let mut recipe = wish.recipe(workspace)?;
         let way_in = wish.wanted.on.way_in(&recipe)?;
-        let append = hand_over(wish, way_in, &mut recipe);
+        let append = hand_over(wish, way_in, &mut recipe)?;
         let scratch = Scratch::new()?;
         let supply = match wish.tree_stays {
             true => Supply::default(),
@@ -117,12 +115,10 @@ impl Staged {
         let (image, loader) = match wish.image {
             Some(path) => {
                 let bytes = read(path)?;
-                boot.image = path.clone();
-                if wish.flags.contains(BootFlags::PAUSE) {
-                    boot.image = scratch.file("image");
-                    write_atomically(&boot.image, &paused(bytes.clone())?)?;
+                match given::for_boot(&bytes, &boot, wish.flags)? {
+                    Some(image) => write(&boot, &image)?,
+                    None => boot.image = path.clone(),
                 }
-                // Else booted as it is, whatever it is: only that it is there is ours to say.
                 (bytes, None)
             }
             None => {
@@ -181,31 +177,33 @@ impl Ready {
     }
 }
 
-/// An image file whose header page asks for the pause before the kernel.
-fn paused(mut file: Vec<u8>) -> Outcome<Vec<u8>> {
-    let (_, image) = image_bytes(&file);
-    let start = image.as_ptr() as usize - file.as_ptr() as usize;
-    let mut header = Header::decode(image, crc32c)?;
-    header.boot_flags |= BootFlags::PAUSE;
-    file[start..start + HEADER_PAGE].copy_from_slice(&header.encode(crc32c));
-    Ok(file)
-}
-
 /// A command line for the machine to hand over; packed instead where the machine cannot.
-fn hand_over(wish: &Wish<'_>, way_in: WayIn, recipe: &mut Recipe) -> Option<String> {
-    let line = wish.wanted.on.append.as_deref()?;
-    if wish.tree_stays || matches!(way_in, WayIn::Device { .. }) {
+fn hand_over(wish: &Wish<'_>, way_in: WayIn, recipe: &mut Recipe) -> Outcome<Option<String>> {
+    let Some(line) = wish.wanted.on.append.as_deref() else { return Ok(None) };
+    let is_lost = match way_in {
+        WayIn::Device { .. } => true,
+        // The tree of a packed image is completed beforehand.
+        WayIn::Elf => wish.image.is_some() && recipe.machine.elf.is_none_or(|place| place.tree == 0),
+        WayIn::Image | WayIn::UBoot => false,
+    };
+    if is_lost && wish.image.is_some() {
+        return Err(Failure::new(
+            format!("{} has nobody to hand a command line over", recipe.machine.name),
+            "leave out --append, or pack it with build --append TEXT",
+        ));
+    }
+    if wish.tree_stays || is_lost {
         let packed = recipe.command_line.take().map(|packed| packed + " ").unwrap_or_default();
         recipe.command_line = Some(packed + line);
-        return None;
+        return Ok(None);
     }
-    Some(line.to_owned())
+    Ok(Some(line.to_owned()))
 }
 
 /// The device tree that a machine hands over, as QEMU completes it: with RAM, command line and initrd.
 pub fn dump_tree(program: &str, boot: &Boot, scratch: &Scratch) -> Outcome<PathBuf> {
     let tree = scratch.file("tree");
-    let dump = format!("dumpdtb={}", tree.display());
+    let dump = format!("dumpdtb={}", escape(&tree.display().to_string()));
     let mut command = Command::new(program);
     let output = command.args(boot.arguments()?).args(["-machine", &dump]).stdin(Stdio::null()).output();
     match output {
@@ -233,24 +231,25 @@ fn pack(
     wish: &Wish<'_>,
     scratch: &Scratch,
 ) -> Outcome<Prepared> {
-    let place = recipe.machine.elf;
-    let tree_hint = match boot.way_in {
-        WayIn::Elf | WayIn::Device { .. } => place.map_or(0, |place| place.tree),
-        WayIn::Image | WayIn::UBoot => 0,
-    };
+    // The loader goes by a hint before it looks for a packed tree.
+    let tree_hint = if recipe.device_tree.is_some() { 0 } else { given::tree_hint(boot)? };
     let prepared = prepare(workspace, recipe, Purpose { flags: wish.flags, tree_hint })?;
     if let Some(port) = wish.port {
         let script = prepared.script(&prepared.loader, &prepared.kernel, Some(port))?;
         write_atomically(&scratch.file("gdb"), script.as_bytes())?;
     }
-    let packed = &prepared.packed.bytes;
-    match (boot.way_in, place) {
-        (WayIn::Elf, Some(place)) => write_atomically(&boot.image, &elf_form::wrap(packed, place.base))?,
+    write(boot, &prepared.packed.bytes)?;
+    Ok(prepared)
+}
+
+/// Writes an image of the `Image` form to the file that QEMU boots, in the form that the way in wants.
+fn write(boot: &Boot, image: &[u8]) -> Outcome<()> {
+    match (boot.way_in, boot.machine.elf) {
+        (WayIn::Elf, Some(place)) => write_atomically(&boot.image, &elf_form::wrap(image, place.base)),
         (WayIn::UBoot, _) => {
             let initrd = boot.initrd.as_deref().map(read).transpose()?;
-            write_atomically(&boot.image, &u_boot::disk(packed, initrd.as_deref(), boot.append.as_deref())?)?;
+            write_atomically(&boot.image, &u_boot::disk(image, initrd.as_deref(), boot.append.as_deref())?)
         }
-        _ => write_atomically(&boot.image, packed)?,
+        _ => write_atomically(&boot.image, image),
     }
-    Ok(prepared)
 }

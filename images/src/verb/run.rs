@@ -15,6 +15,7 @@ use crate::inspect::view::{Blob, View};
 use crate::qemu::child::{self, Ended, How};
 use crate::qemu::console::Console;
 use crate::qemu::parked::Parked;
+use crate::verb::given;
 use crate::verb::keep::Keep;
 use crate::verb::ready::{Ready, Wish};
 use crate::verb::witness::Witness;
@@ -24,8 +25,13 @@ pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
     let keep = flags.keep.as_deref().map(Keep::in_folder).transpose()?;
     let echo = !flags.json && !flags.quiet;
     let interactive = child::has_terminal() && echo;
-    // A debugger of the person's own is the only one that QEMU serves, and a given image is booted as it is.
-    let watched = (flags.json || flags.keep.is_some()) && flags.gdb.is_none() && flags.image.is_none();
+    // A debugger of the person's own is the only one that QEMU serves. A given image is watched only if that is needed
+    // and can be.
+    let watched = flags.gdb.is_none()
+        && match &flags.image {
+            Some(image) => flags.keep.is_some() && given::is_whole(image)?,
+            None => flags.json || flags.keep.is_some(),
+        };
     let wish = Wish {
         image: flags.image.as_ref(),
         interactive,
@@ -128,6 +134,10 @@ impl Report {
                 &format!("no verdict within {timeout} s: the machine was ended"),
                 "give more with --timeout SECONDS, or see where it waits with --gdb",
             ),
+            // A machine that can neither power off nor call the host waits with the kernel's verdict.
+            How::Parked(Parked { ending: ending @ (Ending::Good | Ending::Bad), .. }) => {
+                Self::ended(ending, console)
+            }
             How::Parked(parked) => Self {
                 ending: Some(parked.ending),
                 status: parked.ending.run_status(),
@@ -232,6 +242,8 @@ mod tests {
             (How::Exited(102), 102),
             (How::Exited(103), 103),
             (How::TimedOut, 124),
+            (How::Parked(Parked { ending: Ending::Good, code: 0 }), 0),
+            (How::Parked(Parked { ending: Ending::Bad, code: 0 }), 1),
             (How::Parked(Parked { ending: Ending::Refused, code: 802 }), 101),
             (How::Parked(Parked { ending: Ending::LoaderFault, code: 0 }), 102),
             (How::Interrupted(2), 130),

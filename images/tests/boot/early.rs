@@ -22,6 +22,9 @@ const RAM: [&[u8]; 2] = [b"\0\0\0\0\x40\0\0\0\0\0\0\0\x08\0\0\0", b"\0\0\0\0\x40
 /// The first byte of `virt`'s second flash memory.
 const FLASH: u64 = 0x0400_0000;
 
+/// RAM of `virt` that nobody puts a tree into.
+const NOWHERE: u64 = 0x4800_0000;
+
 /// A place in the header page that its checksum covers.
 const CHECKED: usize = 0x80;
 
@@ -76,7 +79,7 @@ pub fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 pub fn all() -> Vec<Behaviour> {
     vec![
         Behaviour::new("a_loader_that_can_only_park_is_read_from_outside", || {
-            let image = image(BootFlags::empty(), 0, "", &[])?;
+            let image = image(BootFlags::empty(), NOWHERE, "", &[])?;
             let ended = run("no-tree", &image, "virt-odd", &[])?.expect_status(101)?;
             ended.expect_words("parked the machine: error E0802")?.expect_words("\nhelp: ").map(drop)
         }),
@@ -86,9 +89,9 @@ pub fn all() -> Vec<Behaviour> {
             run("header", &image, "virt", &[])?.expect_status(101)?.expect_words("error E0105").map(drop)
         }),
         Behaviour::new("a_machine_without_a_tree_is_refused_on_the_early_console", || {
-            let image = image(BootFlags::empty(), 0, EARLYCON, &[])?;
+            let image = image(BootFlags::empty(), NOWHERE, EARLYCON, &[])?;
             let ended = run("early-no-tree", &image, "virt-odd", &[])?.expect_status(101)?;
-            ended.expect_said("error E0802: no device tree: x0 is 0x0, the hint is 0x0").map(drop)
+            ended.expect_said("error E0802: no device tree: x0 is 0x0, the hint is 0x48000000").map(drop)
         }),
         Behaviour::new("an_early_console_that_is_none_is_refused", || {
             let image = image(BootFlags::SEMIHOSTING, 0, "earlycon=sbi", &[])?;
@@ -96,7 +99,7 @@ pub fn all() -> Vec<Behaviour> {
         }),
         Behaviour::new("a_console_where_no_device_is_is_a_fault_that_is_told", || {
             // There is no tree, which it would say there.
-            let image = image(BootFlags::SEMIHOSTING, 0, "earlycon=pl011,0xb000000", &[])?;
+            let image = image(BootFlags::SEMIHOSTING, NOWHERE, "earlycon=pl011,0xb000000", &[])?;
             let ended = run("early-none", &image, "virt-odd", &[])?.expect_status(102)?;
             let ended =
                 ended.expect_words("loader fault while it was to read the device tree: data abort on a ")?;

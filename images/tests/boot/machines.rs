@@ -1,15 +1,17 @@
 //! Every machine of the table and every way in: the same loader boots there, and the kernel is told the truth.
 
 use images::cli::{On, Wanted, What};
-use images::machine::{MACHINES, Machine};
+use images::machine::{MACHINES, Machine, WayIn};
 use images::qemu::supply::Supply;
 use images::verb::ready::{Ready, Wish};
 use images::workspace::Workspace;
 use libtest_mimic::Failed;
+use shared_abi::image::BootFlags;
 use shared_abi::image::header::{HEADER_PAGE, Header};
 
 use crate::Behaviour;
-use crate::handoff::{Ended, Scratch, boot, number};
+use crate::early::image;
+use crate::handoff::{Ended, Scratch, boot, handoff, number};
 
 /// CPU models that `virt` is tried with.
 const CPUS: [&str; 6] = ["cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1", "max"];
@@ -47,6 +49,19 @@ pub fn all() -> Vec<Behaviour> {
         }));
         list.push(row(name, format!("the_contract_holds_on_{name}"), move || {
             contract(boot("contract", &["--machine", name])?)
+        }));
+    }
+    for machine in MACHINES {
+        let name = machine.name;
+        list.push(row(name, format!("an_image_that_exists_boots_on_{name}"), move || {
+            let file = Scratch::new(&format!("exists-{name}.img"), &image(BootFlags::empty(), 0, "", &[])?)?;
+            let ended = handoff(&["run", "--image", file.path(), "--machine", name, "--timeout", "60"])?;
+            if machine.elf.is_some_and(|place| place.tree == 0) && machine.way_in == WayIn::Elf {
+                return ended.expect_status(2)?.expect_words("leaves an image no device tree").map(drop);
+            }
+            let ended = ended.expect_status(0)?.expect_said("verdict: good")?;
+            let is_silent = !ended.words.contains("error");
+            ended.expect(is_silent, "success is not silent").map(drop)
         }));
     }
     for cpu in CPUS {
