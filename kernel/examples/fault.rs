@@ -85,9 +85,11 @@ mod faults {
         let kernel = info.kernel();
         let frame = info.extents().find(|extent| extent.rights().is_executable());
         let alias = frame.map_or(0, |text| text.phys_start.wrapping_add(info.direct_map().virt_offset));
+        let physical = frame.map_or(0, |text| text.phys_start);
         let at = |fault: unsafe extern "C" fn(u64)| fault as *const () as u64;
         let (what, fault, place, address): (_, unsafe extern "C" fn(u64), _, _) = match word {
             "null-read" => ("read null", fault_read, at(fault_read), 8),
+            "physical-read" => ("read a physical address", fault_read, at(fault_read), physical),
             "null-call" => ("call null", fault_jump, 0, 0),
             "text-write" => ("write to text", fault_write, at(fault_write), text),
             "constant-write" => {

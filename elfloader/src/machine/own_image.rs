@@ -1,6 +1,6 @@
 //! Where this image lies: its parts as the linker laid them, at the address where firmware put them.
 
-use shared_abi::addr::{PhysAddr, PhysRange, VirtAddr};
+use shared_abi::addr::{PhysAddr, PhysRange, VirtAddr, VirtRange};
 use shared_abi::contract::HANDOFF_WINDOW;
 
 unsafe extern "C" {
@@ -11,6 +11,7 @@ unsafe extern "C" {
     static tables_start: u8;
     static tables_end: u8;
     static stack_bottom: u8;
+    static stack_top: u8;
     static loader_end: u8;
 }
 
@@ -101,5 +102,11 @@ impl OwnImage {
                 base + offset_of!(stack_bottom),
             ),
         ]
+    }
+
+    /// The loader's stack, as linked.
+    pub fn stack() -> Option<VirtRange> {
+        let base = HANDOFF_WINDOW.start().get();
+        VirtRange::from_bounds(base + offset_of!(stack_bottom), base + offset_of!(stack_top))
     }
 }

@@ -1,6 +1,6 @@
 //! The fault reporter: stays resident, so that a kernel that faults before it has vectors of its own is heard.
 //!
-//! It says what happened, where, in which region and at which symbol, and ends the machine. Its promise holds
+//! It says what happened, where, in which region and function, and who called, and ends the machine. Its promise holds
 //! while VBAR_EL1 and TTBR1_EL1 are as handed over: it needs the loader's pages, the console's page and, for
 //! symbols, the direct map.
 
@@ -9,41 +9,38 @@ use core::panic::Location;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use aarch64_cpu::registers::{ReadWriteable, SCTLR_EL1};
+use handoff_bare::backtrace::{MappedWords, Symbols};
 use handoff_bare::barrier;
 use handoff_bare::cell::{BorrowCell, Exclusive};
 use handoff_bare::exception::ExceptionFrame;
-use shared_abi::addr::{VirtAddr, VirtRange};
+use handoff_bare::region::RegionMap;
+use handoff_bare::report::{FaultReport, Reason};
 use shared_abi::image::header::LogLevel;
-use shared_abi::symbols::SymbolTable;
-use shared_abi::syndrome::{Syndrome, Vector};
 use shared_abi::verdict::Ending;
 
 use super::ending::MEANS;
 use super::log::{LOG, Log};
 use super::stages::TIMELINE;
 
-/// Most named regions that the reporter can tell apart.
-pub const REGIONS: usize = 24;
-
 /// What the reporter knows of the moment.
 pub struct Situation {
     /// Whether the kernel runs.
     pub in_kernel: bool,
-    regions: [Option<(&'static str, VirtRange)>; REGIONS],
-    count: usize,
-    symbols: Option<Symbols>,
+    /// Names for addresses.
+    pub regions: RegionMap,
+    symbols: Option<Table>,
 }
 
 /// A symbol table by its virtual address, and what to take off an address before it is looked up there.
 #[derive(Clone, Copy)]
-struct Symbols {
+struct Table {
     virt_start: u64,
     length: usize,
     slide: u64,
 }
 
 static SITUATION: BorrowCell<Situation> =
-    BorrowCell::new(Situation { in_kernel: false, regions: [None; REGIONS], count: 0, symbols: None });
+    BorrowCell::new(Situation { in_kernel: false, regions: RegionMap::new(), symbols: None });
 
 /// The situation, to be kept up to date by the loader, for one statement.
 ///
@@ -56,21 +53,13 @@ pub fn situation() -> Exclusive<'static, Situation> {
 }
 
 impl Situation {
-    /// Names a region; those named first win. More than [`REGIONS`] are dropped: they only lend their names.
-    pub fn name_region(&mut self, name: &'static str, range: VirtRange) {
-        if let Some(free) = self.regions.get_mut(self.count) {
-            *free = Some((name, range));
-            self.count += 1;
-        }
-    }
-
     /// From here on, code is named by the symbol table of `length` bytes at `start`, after `slide` is taken off.
     ///
     /// # Safety
     ///
     /// The table stays mapped. Its contents may change: a damaged table gives wrong names or none.
     pub unsafe fn name_code(&mut self, start: u64, length: u64, slide: u64) {
-        self.symbols = Some(Symbols { virt_start: start, length: length as usize, slide });
+        self.symbols = Some(Table { virt_start: start, length: length as usize, slide });
     }
 
     /// From here on, code has no names.
@@ -78,10 +67,11 @@ impl Situation {
         self.symbols = None;
     }
 
-    fn region_of(&self, address: u64) -> Option<(&'static str, u64)> {
-        let address = VirtAddr::new(address)?;
-        let found = self.regions.iter().flatten().find(|(_, range)| range.contains(address))?;
-        Some((found.0, address.get() - found.1.start().get()))
+    fn symbols(&self) -> Symbols<'_> {
+        let Some(table) = self.symbols else { return Symbols::none() };
+        // SAFETY: `name_code`'s caller vouches for the mapping, and nobody writes while the one CPU reports.
+        let bytes = unsafe { core::slice::from_raw_parts(table.virt_start as *const u8, table.length) };
+        Symbols::open(bytes, table.slide)
     }
 }
 
@@ -110,51 +100,20 @@ pub extern "C" fn report_fault(frame: &ExceptionFrame) -> ! {
 
 fn describe(frame: &ExceptionFrame, situation: &Situation, stage: &str, log: &mut Log) {
     log.line(LogLevel::Quiet).mark();
-    let syndrome = Syndrome::new(frame.esr);
     if situation.in_kernel {
         log.text("\nkernel fault, reported by the loader: ");
     } else {
         log.text("\nloader fault while it was to ").text(stage).text(": ");
     }
+    let report = FaultReport {
+        frame,
+        reason: Reason::Unresolved,
+        regions: &situation.regions,
+        symbols: situation.symbols(),
+        memory: &MappedWords,
+    };
     // The log takes every byte; there is no error to act on.
-    let _ = writeln!(log, "{syndrome}");
-    if syndrome.is_refusal() {
-        let _ = writeln!(log, "  the kernel refused its BootInfo: error E{:04}", frame.general[0]);
-    }
-    place(situation, log, "at", frame.elr);
-    if syndrome.far_is_valid() {
-        place(situation, log, "address", frame.far);
-    }
-    place(situation, log, "stack", frame.sp);
-    if let Some(vector) = Vector::new(frame.vector as u8) {
-        let _ = writeln!(log, "  {vector}; ESR {:#x}, SPSR {:#x}", frame.esr, frame.spsr);
-    }
-    let _ = write!(log, "{frame}");
-}
-
-fn place(situation: &Situation, log: &mut Log, what: &str, address: u64) {
-    let _ = write!(log, "  {what} {address:#018x}");
-    match situation.region_of(address) {
-        Some((name, offset)) => {
-            let _ = write!(log, ", {name} + {offset:#x}");
-        }
-        None if address < 0x1000 => {
-            log.text(", the null page");
-        }
-        None => {
-            log.text(", no known region");
-        }
-    }
-    if let Some(symbols) = situation.symbols {
-        // SAFETY: `name_code`'s caller vouches for the mapping, and nobody writes while the one CPU reports.
-        let table = SymbolTable::open(unsafe {
-            core::slice::from_raw_parts(symbols.virt_start as *const u8, symbols.length)
-        });
-        if let Some(symbol) = table.and_then(|table| table.find(address.wrapping_sub(symbols.slide))) {
-            let _ = write!(log, ", {symbol}");
-        }
-    }
-    log.end();
+    let _ = write!(log, "{report}");
 }
 
 /// A broken invariant of the loader's own: said like a fault, by its place. The message is left out, and with it

@@ -16,6 +16,9 @@ pub fn name_loader() {
     for (name, start, end) in OwnImage::regions() {
         name_region(name, VirtRange::from_bounds(start, end));
     }
+    if let Some(stack) = OwnImage::stack() {
+        report::situation().regions.add_stack("loader's stack", stack);
+    }
 }
 
 /// Has the reporter name the loader's code from now on.
@@ -48,7 +51,8 @@ pub fn name_kernel_code(image: &Image<'_>, placed: &PlacedPlan<'_>) {
 /// Has the reporter know a range by name.
 fn name_region(name: &'static str, range: Option<VirtRange>) {
     if let Some(range) = range {
-        report::situation().name_region(name, range);
+        // One too many only lacks its name.
+        report::situation().regions.add(name, range);
     }
 }
 
@@ -60,8 +64,11 @@ pub fn name_mapping(mapping: &Mapping) {
         (Purpose::Kernel, Rights::ReadWrite) => "kernel data",
         (Purpose::BootInfo, _) => "BootInfo",
         (Purpose::Console, _) => "console",
-        (Purpose::BootStack, _) => "boot stack",
-        (Purpose::DirectMap, _) => return,
+        (Purpose::BootStack, _) => {
+            report::situation().regions.add_stack("boot stack", mapping.virt);
+            return;
+        }
+        (Purpose::DirectMap, _) => return report::situation().regions.add_direct(mapping.phys, mapping.virt),
     };
-    report::situation().name_region(name, mapping.virt);
+    name_region(name, Some(mapping.virt));
 }

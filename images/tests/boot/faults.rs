@@ -12,10 +12,15 @@ struct Fault {
     label: Option<&'static str>,
 }
 
-const FAULTS: [Fault; 13] = [
+const FAULTS: [Fault; 14] = [
     // TTBR0 walks are disabled, so nothing was walked: level 0.
     Fault {
         word: "null-read",
+        syndrome: "data abort on a read: translation fault, level 0",
+        label: Some("fault_read"),
+    },
+    Fault {
+        word: "physical-read",
         syndrome: "data abort on a read: translation fault, level 0",
         label: Some("fault_read"),
     },
@@ -90,6 +95,16 @@ fn reported(fault: &Fault, title: &str, asked: &str) -> Result<(), Failed> {
     let ended = match fault.label {
         Some(label) => ended.expect(at.contains(label), "the instruction's label is not told")?,
         None => ended,
+    };
+    // What was called has not called any further: x30 has the caller.
+    let ended = ended.expect_said("  (x30)   0x")?;
+    let caller = ended.after("  (x30)   ")?.to_owned();
+    let ended = ended.expect(caller.contains("kmain"), "the caller has no name")?;
+    let ended = match fault.word {
+        "physical-read" => {
+            ended.expect_said("; as a physical address, 0xffff")?.expect_said(" in the direct map\n")?
+        }
+        _ => ended,
     };
     if ["undefined", "refused"].contains(&fault.word) {
         return Ok(());

@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use shared_abi::addr::{VirtAddr, VirtRange};
 
-use super::{ExceptionFrame, Fault, Interrupted};
+use super::{ExceptionFrame, Fault, Interrupted, Reason};
 
 /// Most hooks.
 pub const HOOKS: usize = 16;
@@ -72,17 +72,6 @@ pub enum Outcome {
     Report(Reason),
     /// End the machine: this fault came while another was handled.
     Nested,
-}
-
-/// Why a fault is reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// No hook was interested, or none resolved it.
-    Unresolved,
-    /// A hook was to resolve it and says why it could not.
-    Failed(&'static str),
-    /// A hook resolved it [`REPEATS`] times, and it came back each time.
-    Repeated,
 }
 
 /// The hooks, in the order in which they are asked, of one CPU.

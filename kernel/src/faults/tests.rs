@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use proptest::prelude::*;
-use shared_abi::addr::{VirtAddr, VirtRange};
+use shared_abi::addr::{PhysAddr, VirtAddr, VirtRange};
 use shared_abi::contract::pstate;
 use shared_abi::symbols::{SYMBOLS_MAGIC, SYMBOLS_VERSION};
 
@@ -92,7 +92,7 @@ fn the_narrowest_region_names_an_address() {
         (STACK + 0x4000, "handoff window+0x104000"),
         (HEAP + 0x10, "heap+0x10"),
         (8, "the null page+0x8"),
-        (0x1000, "user space+0x1000"),
+        (0x1000, "the low half+0x1000"),
         (0xFFFF_7000_0000_0000, "no known region"),
         (u64::MAX, "no known region"),
         (1 << 48, "an address that is never translated"),
@@ -103,6 +103,30 @@ fn the_narrowest_region_names_an_address() {
 }
 
 #[test]
+fn the_pointer_of_an_empty_stack_is_at_its_top_and_an_address_there_is_not_in_it() {
+    let map = regions();
+    assert_eq!(map.place_of_stack(STACK + 0x4000).to_string(), "boot stack+0x4000");
+    assert_eq!(map.place_of_stack(STACK + 0x3FF0).to_string(), "boot stack+0x3ff0");
+    assert_eq!(map.place_of(STACK + 0x4000).to_string(), "handoff window+0x104000");
+    let text = report(&ExceptionFrame { sp: STACK + 0x4000, ..frame() }, Reason::Unresolved, &Words::of(&[]));
+    assert!(text.contains("  stack   0xffff008000104000  boot stack+0x4000\n"), "{text}");
+}
+
+#[test]
+fn a_physical_address_used_as_a_pointer_is_named_as_one() {
+    let mut map = regions();
+    for start in [0x4000_0000, 0x6000_0000] {
+        map.add_direct(PhysAddr::new(start).unwrap(), range(0xFFFF_8000_0000_0000 + start, 0x2000_0000));
+    }
+    assert_eq!(
+        map.place_of(0x4008_0010).to_string(),
+        "the low half+0x40080010; as a physical address, 0xffff800040080010 in the direct map"
+    );
+    assert_eq!(map.place_of(0x3FFF_FFFF).to_string(), "the low half+0x3fffffff");
+    assert_eq!(map.place_of(0x8000_0000).to_string(), "the low half+0x80000000");
+}
+
+#[test]
 fn neighbours_of_one_name_are_one_region_and_a_full_map_drops() {
     let mut map = RegionMap::new();
     assert!(map.add("text", range(TEXT, 0x1000)));
@@ -110,7 +134,7 @@ fn neighbours_of_one_name_are_one_region_and_a_full_map_drops() {
     assert!(!map.add("nothing", VirtRange::EMPTY));
     assert_eq!(map.iter().count(), 1);
     assert_eq!(map.place_of(TEXT + 0x1800).to_string(), "text+0x1800");
-    for at in 1..region::REGIONS as u64 {
+    for at in 1..RegionMap::LIMIT as u64 {
         assert!(map.add("page", range(HEAP + at * 0x2000, 0x1000)));
     }
     assert!(!map.add("one too many", range(STACK, 0x1000)));
@@ -196,7 +220,7 @@ fn a_chain_that_turns_back_ends_and_a_long_one_is_cut() {
     let records: Vec<_> = (0..200).map(|at| (STACK + at * 16, STACK + at * 16 + 16, 7)).collect();
     let steps = walk(&Words::of(&records), STACK, 0);
     assert_eq!(steps.last(), Some(&Step::Cut));
-    assert!(steps.len() <= backtrace::STEPS + 1);
+    assert!(steps.len() <= Backtrace::STEPS + 1);
 }
 
 proptest! {
@@ -209,7 +233,7 @@ proptest! {
         link: u64,
     ) {
         let memory = Words((0..).map(|at| STACK + at * 8).zip(words).collect());
-        prop_assert!(walk(&memory, frame_pointer, link).len() <= backtrace::STEPS + 1);
+        prop_assert!(walk(&memory, frame_pointer, link).len() <= Backtrace::STEPS + 1);
     }
 }
 
@@ -442,7 +466,7 @@ fn a_report_says_what_where_and_who_called() {
         Words::of(&[(STACK + 0x3F10, STACK + 0x3F40, TEXT + 0x150), (STACK + 0x3F40, 0, TEXT + 0x1C8)]);
     assert_eq!(
         report(&frame, Reason::Unresolved, &memory),
-        "kernel fault: data abort on a write: translation fault, level 3
+        "data abort on a write: translation fault, level 3
   at      0xffff000000000104  start+0x4
   address 0x0000000000000010  the null page+0x10
   stack   0xffff008000103f00  boot stack+0x3f00
@@ -475,7 +499,7 @@ fn a_report_says_why_a_hook_failed_and_does_not_walk_user_stacks() {
     let mut frame = ExceptionFrame { spsr: 0, vector: 8, ..frame() };
     frame.general[29] = STACK;
     let text = report(&frame, Reason::Failed("no frame is free"), &Words::of(&[]));
-    assert!(text.starts_with("user fault: data abort on a write: translation fault, level 3\n"), "{text}");
+    assert!(text.starts_with("data abort on a write: translation fault, level 3\n"), "{text}");
     assert!(text.contains("  it could not be resolved: no frame is free\n"), "{text}");
     assert!(!text.contains("  from "), "{text}");
 }

@@ -564,6 +564,7 @@ const CHECKED: [(usize, usize); 7] =
     [(1, 1), (40, 8), (300, 64), (5000, 16), (30_000, 4096), (200_000, 8), (9000, 16384)];
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn poison_shows_what_was_never_written_and_what_was_freed() {
     for (size, align) in CHECKED {
         let mut heap = checked();

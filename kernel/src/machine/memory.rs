@@ -7,7 +7,6 @@
 
 use core::fmt;
 
-use handoff_bare::translate::{Access, translate};
 use shared_abi::addr::{Frame, PAGE_SHIFT, PageSize, PhysAddr, VirtAddr, VirtRange};
 use shared_abi::boot_info::{self, WindowId};
 use shared_abi::entry::Handoff;
@@ -262,16 +261,5 @@ unsafe impl HeapPages for KernelPages {
         if let Some(Err(error)) = with(|memory| memory.unback(range)) {
             println!("error E{:04}: {error}", error.code());
         }
-    }
-}
-
-/// Reads stacks for backtraces, and only what the tables say is mapped.
-pub struct MappedWords;
-
-impl crate::faults::StackMemory for MappedWords {
-    fn read(&self, address: VirtAddr) -> Option<u64> {
-        translate(address, Access::Read)?;
-        // SAFETY: the hardware has just confirmed that the aligned word can be read.
-        Some(unsafe { (address.get() as *const u64).read_volatile() })
     }
 }

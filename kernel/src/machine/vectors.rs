@@ -6,12 +6,12 @@ use core::cell::UnsafeCell;
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{VBAR_EL1, Writeable};
+use handoff_bare::backtrace::MappedWords;
 use handoff_bare::cell::BorrowCell;
 use shared_abi::addr::{VirtAddr, VirtRange};
 use shared_abi::entry::Handoff;
 use shared_abi::verdict::Ending;
 
-use super::memory::MappedWords;
 use super::{console, ending};
 use crate::faults::{
     Dispatcher, ExceptionFrame, FaultHook, FaultReport, Interest, Outcome, RegionMap, Symbols,
@@ -111,7 +111,11 @@ extern "C" fn handle(frame: &mut ExceptionFrame) {
     match (outcome, handler) {
         (Outcome::Report(reason), Some(handler)) => {
             let (regions, symbols) = (&handler.regions, handler.symbols);
-            print!("\n{}", FaultReport { frame, reason, regions, symbols, memory: &MappedWords });
+            let who = if frame.is_from_user() { "user" } else { "kernel" };
+            print!(
+                "\n{who} fault: {}",
+                FaultReport { frame, reason, regions, symbols, memory: &MappedWords }
+            );
         }
         _ => println!("\nkernel fault while a fault was handled: ESR {:#x} at {:#x}", frame.esr, frame.elr),
     }

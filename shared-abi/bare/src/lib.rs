@@ -6,6 +6,8 @@
 //! cache, tlb   upkeep by name, with the barriers that belong to it
 //! cell         state that is there once, borrowed or claimed
 //! exception    vectors, and the registers that they store and restore
+//! backtrace    who called whom, by the frame records on a stack
+//! region       names for addresses         report        a fault in words
 //! psci         calls to firmware          semihosting   calls to a debugger's host
 //! ending       the ways to end a machine, from the best to the last
 //! ```
@@ -45,6 +47,7 @@ macro_rules! instruction {
     };
 }
 
+pub mod backtrace;
 pub mod cache;
 pub mod cell;
 pub mod ending;
@@ -52,6 +55,8 @@ pub mod exception;
 pub mod memory_functions;
 pub mod mmio;
 pub mod psci;
+pub mod region;
+pub mod report;
 pub mod semihosting;
 pub mod tlb;
 pub mod translate;

@@ -14,15 +14,25 @@
 use shared_abi::addr::{VirtAddr, VirtRange};
 use shared_abi::symbols::{Symbol, SymbolTable};
 
-use super::ExceptionFrame;
-
-/// Most steps of a walk.
-pub const STEPS: usize = 64;
+use crate::exception::ExceptionFrame;
+use crate::translate::{Access, translate};
 
 /// Reads a word of a stack, or refuses. Implementations look the address up before they read.
 pub trait StackMemory {
     /// The eight bytes at `address`, a multiple of 8; `None` if they cannot be read safely.
     fn read(&self, address: VirtAddr) -> Option<u64>;
+}
+
+/// Memory as the live tables map it.
+#[derive(Clone, Copy, Debug)]
+pub struct MappedWords;
+
+impl StackMemory for MappedWords {
+    fn read(&self, address: VirtAddr) -> Option<u64> {
+        translate(address, Access::Read)?;
+        // SAFETY: the hardware has just confirmed that the aligned word can be read.
+        Some(unsafe { (address.get() as *const u64).read_volatile() })
+    }
 }
 
 /// One line of a backtrace.
@@ -41,9 +51,9 @@ pub enum Step {
 }
 
 /// The walk.
-#[derive(Clone, Debug)]
-pub struct Backtrace<'a, M> {
-    memory: &'a M,
+#[derive(Clone)]
+pub struct Backtrace<'a> {
+    memory: &'a dyn StackMemory,
     stack: VirtRange,
     next: Next,
     record: u64,
@@ -64,9 +74,12 @@ const fn without_code(address: u64) -> u64 {
     if address & 1 << 55 != 0 { address | 0xFFFF << 48 } else { address & !(0xFFFF << 48) }
 }
 
-impl<'a, M: StackMemory> Backtrace<'a, M> {
+impl<'a> Backtrace<'a> {
+    /// Most steps of a walk.
+    pub const STEPS: usize = 64;
+
     /// A walk over the records in `stack`, from where `frame` was interrupted.
-    pub const fn of(frame: &ExceptionFrame, stack: VirtRange, memory: &'a M) -> Self {
+    pub const fn of(frame: &ExceptionFrame, stack: VirtRange, memory: &'a dyn StackMemory) -> Self {
         Self {
             memory,
             stack,
@@ -91,11 +104,11 @@ impl<'a, M: StackMemory> Backtrace<'a, M> {
     }
 }
 
-impl<M: StackMemory> Iterator for Backtrace<'_, M> {
+impl Iterator for Backtrace<'_> {
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
-        if self.next != Next::Nothing && self.steps == STEPS {
+        if self.next != Next::Nothing && self.steps == Self::STEPS {
             self.next = Next::Nothing;
             return Some(Step::Cut);
         }

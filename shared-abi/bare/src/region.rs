@@ -1,16 +1,13 @@
 //! Names for addresses: which part of the address space one lies in.
 //!
 //! Parts lie inside of parts (the guard in the handoff window, the text in the kernel): the narrowest names the
-//! address. The null page, user space and addresses that neither half translates have names without being listed.
+//! address. The null page, the low half and addresses that neither half translates have names without being listed.
 
 use core::fmt;
 
-use shared_abi::addr::{PAGE, VirtAddr, VirtRange};
+use shared_abi::addr::{PAGE, PhysAddr, PhysRange, VirtAddr, VirtRange};
 use shared_abi::boot_info::{BootInfo, Origin, WindowId};
 use shared_abi::rights::Rights;
-
-/// Most regions that a map holds.
-pub const REGIONS: usize = 32;
 
 /// A named part of the address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,15 +16,17 @@ pub struct Region {
     pub name: &'static str,
     /// Its addresses.
     pub range: VirtRange,
-    /// Whether it is a stack: backtraces read stacks and nothing else.
-    pub is_stack: bool,
 }
 
 /// The named parts.
 #[derive(Clone, Debug)]
 pub struct RegionMap {
-    regions: [Region; REGIONS],
+    regions: [Region; Self::LIMIT],
     count: usize,
+    /// Bit `n`: region `n` is a stack.
+    stacks: u32,
+    /// Physical memory that the direct map shows, and where it begins.
+    direct: Option<(PhysRange, VirtAddr)>,
 }
 
 /// Where an address lies. Its `Display` is `kernel text+0x1c`, `the null page+0x8`, `no known region`.
@@ -35,6 +34,8 @@ pub struct RegionMap {
 pub enum Place {
     /// In a named region, that many bytes from its start.
     Region(&'static str, u64),
+    /// In user space or elsewhere in the low half; as a physical address, it is there in the direct map.
+    Physical(u64, VirtAddr),
     /// In the high half, in no region.
     Unknown,
     /// An address that neither half translates.
@@ -42,9 +43,17 @@ pub enum Place {
 }
 
 impl RegionMap {
-    /// A map that knows only the null page and user space.
+    /// Most regions that a map holds; what is added beyond has no name.
+    pub const LIMIT: usize = 24;
+
+    /// A map that knows only the null page and the low half.
     pub const fn new() -> Self {
-        Self { regions: [Region { name: "", range: VirtRange::EMPTY, is_stack: false }; REGIONS], count: 0 }
+        Self {
+            regions: [Region { name: "", range: VirtRange::EMPTY }; Self::LIMIT],
+            count: 0,
+            stacks: 0,
+            direct: None,
+        }
     }
 
     /// The regions that `info` tells of: the kernel's parts by their rights, stack, guard, console, windows and
@@ -70,7 +79,9 @@ impl RegionMap {
                 map.add(name, range);
             }
         }
-        map.add("direct map", info.direct_map().range());
+        let direct = info.direct_map();
+        map.add("direct map", direct.range());
+        map.add_direct(direct.phys().start(), direct.range());
         map.add("kernel", info.kernel().range());
         for extent in info.extents() {
             let name = match (extent.rights(), extent.origin) {
@@ -92,7 +103,7 @@ impl RegionMap {
         }
         if let Some(last) = self.count.checked_sub(1).and_then(|last| self.regions.get_mut(last))
             && last.name == name
-            && !last.is_stack
+            && self.stacks >> (self.count - 1) & 1 == 0
             && last.range.end() == range.start().get()
             && let Some(both) = VirtRange::from_bounds(last.range.start().get(), range.end())
         {
@@ -100,7 +111,7 @@ impl RegionMap {
             return true;
         }
         let Some(free) = self.regions.get_mut(self.count) else { return false };
-        *free = Region { name, range, is_stack: false };
+        *free = Region { name, range };
         self.count += 1;
         true
     }
@@ -108,15 +119,28 @@ impl RegionMap {
     /// Names a range that is a stack, mapped and readable as a whole, as [`add`](Self::add) does.
     pub fn add_stack(&mut self, name: &'static str, range: VirtRange) -> bool {
         let added = self.add(name, range);
-        if added && let Some(last) = self.count.checked_sub(1).and_then(|last| self.regions.get_mut(last)) {
-            last.is_stack = true;
+        if added {
+            self.stacks |= 1 << (self.count - 1);
         }
         added
+    }
+
+    /// Says that the direct map has the memory from `phys` on at `virt`, so that a physical address used as a pointer
+    /// is known as one. Pieces come in ascending order.
+    pub fn add_direct(&mut self, phys: PhysAddr, virt: VirtRange) {
+        let (first, start) = self.direct.map_or((phys, virt.start()), |(all, start)| (all.start(), start));
+        let all = PhysRange::from_bounds(first.get(), phys.get().saturating_add(virt.len()));
+        self.direct = all.map(|all| (all, start));
     }
 
     /// The regions, in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = &Region> {
         self.regions.iter().take(self.count)
+    }
+
+    /// Those that are stacks: backtraces read them and nothing else.
+    pub fn stacks(&self) -> impl Iterator<Item = &Region> {
+        self.iter().enumerate().filter(|(index, _)| self.stacks >> index & 1 == 1).map(|(_, region)| region)
     }
 
     /// The narrowest region that holds `address`.
@@ -130,9 +154,27 @@ impl RegionMap {
         match self.region_of(canonical) {
             Some(region) => Place::Region(region.name, address - region.range.start().get()),
             None if address < PAGE => Place::Region("the null page", address),
-            None if !canonical.is_high() => Place::Region("user space", address),
+            None if !canonical.is_high() => match self.direct_of(address) {
+                Some(virt) => Place::Physical(address, virt),
+                None => Place::Region("the low half", address),
+            },
             None => Place::Unknown,
         }
+    }
+
+    /// Where the stack pointer `address` points: that of an empty stack is just past the stack's end.
+    pub fn place_of_stack(&self, address: u64) -> Place {
+        match self.stacks().find(|stack| stack.range.end() == address) {
+            Some(stack) => Place::Region(stack.name, stack.range.len()),
+            None => self.place_of(address),
+        }
+    }
+
+    /// Where the direct map has `address`, if that is a physical address there.
+    fn direct_of(&self, address: u64) -> Option<VirtAddr> {
+        let (phys, virt) = self.direct?;
+        let address = PhysAddr::new(address).filter(|address| phys.contains(*address))?;
+        virt.checked_add(address.get() - phys.start().get())
     }
 }
 
@@ -146,6 +188,9 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Region(name, offset) => write!(f, "{name}+{offset:#x}"),
+            Self::Physical(address, virt) => {
+                write!(f, "the low half+{address:#x}; as a physical address, {virt} in the direct map")
+            }
             Self::Unknown => f.write_str("no known region"),
             Self::NotCanonical => f.write_str("an address that is never translated"),
         }
