@@ -1,4 +1,4 @@
-//! ELF bytes → plan → contents of memory → tables → auditor: no panic, no work outside the kernel's file and the
+//! ELF bytes → the whole boot on the host → auditor: no panic, no work outside the kernel's file and the
 //! arena, never a table too few, nothing that the auditor finds.
 //!
 //! The first bytes choose policy and randomness and how the rest is read: as an ELF file, or as a terse description
@@ -9,12 +9,14 @@
 mod elf_builder;
 #[path = "../../tests/host_boot/mod.rs"]
 mod host_boot;
+#[path = "../../tests/tree_builder/mod.rs"]
+mod tree_builder;
 
 use elf_builder::*;
 use elfloader::kernel_elf::KernelElf;
-use elfloader::plan::{DirectMap, Fill, LoadPlan, Placement, Policy, Room, Slide};
+use elfloader::plan::{DirectMap, Fill, Policy, Slide};
 use libfuzzer_sys::fuzz_target;
-use shared_abi::addr::{PAGE, PhysRange};
+use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
 use shared_abi::note::Note;
 
 /// Largest arena that is carried out; larger plans are only made.
@@ -105,37 +107,24 @@ fuzz_target!(|bytes: &[u8]| {
         }
         _ => Policy::new(elf.note(), true),
     };
-    let mut map = host_boot::memory_map(file.len());
-    let ram_end = map.mapped_span().unwrap().end();
-    let Ok(placement) = Placement::choose(&elf, &policy, entropy, ram_end) else { return };
-    let mut room = Room::new();
-    let site = host_boot::site(elf.note());
-    let Ok(plan) = LoadPlan::new(&elf, placement, site, map.regions(), &mut room) else { return };
-    if knobs & 0x80 != 0 {
-        assert!(plan.to_string().lines().count() > 8);
-    }
-    if plan.arena().length() > LARGEST {
-        return;
-    }
-    let length = plan.arena().length();
-    let placed = host_boot::place(plan, &mut map);
-    let arena = PhysRange::new(placed.base(), length).unwrap();
-    let kernel = host_boot::kernel(file.len());
-    placed.fill(|fill| match fill {
-        Fill::Copy { from, to, length } => {
-            assert!(from + length <= file.len() as u64);
-            assert!(arena.covers(PhysRange::new(to, length).unwrap()));
+    let source = host_boot::Source { kernel: &file, policy, layout: entropy, initrd: 0, largest: LARGEST };
+    // A refusal is as good as a boot.
+    let _ = host_boot::boot(source, |placed, _| {
+        if knobs & 0x80 != 0 {
+            assert!(placed.to_string().lines().count() > 8);
         }
-        Fill::Zero { to, length } => {
-            let range = PhysRange::new(to, length).unwrap();
-            assert!(arena.covers(range) || kernel.covers(range));
-        }
+        let arena = PhysRange::new(placed.base(), placed.plan().arena().length()).unwrap();
+        let kernel = PhysAddr::new(host_boot::KERNEL).unwrap();
+        let kernel = PhysRange::new(kernel, (file.len() as u64).next_multiple_of(PAGE)).unwrap();
+        let is_ours = |range| arena.covers(range) || kernel.covers(range);
+        placed.fill(|fill| match fill {
+            Fill::Copy { from, to, length } => {
+                assert!(from + length <= file.len() as u64);
+                assert!(arena.covers(PhysRange::new(to, length).unwrap()));
+            }
+            Fill::Zero { to, length } => assert!(is_ours(PhysRange::new(to, length).unwrap())),
+        });
+        placed.relocate(|phys, _| assert!(is_ours(PhysRange::new(phys, 8).unwrap())));
+        assert!(placed.uses().all(|(range, _)| arena.covers(range)));
     });
-    placed.relocate(|phys, _| {
-        let word = PhysRange::new(phys, 8).unwrap();
-        assert!(arena.covers(word) || kernel.covers(word));
-    });
-    assert!(placed.uses().all(|(range, _)| arena.covers(range)));
-    host_boot::describe(&placed, &mut map);
-    host_boot::build_and_audit(&placed, &map);
 });

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use shared_abi::addr::PAGE_SHIFT;
-use shared_abi::memory::RegionKind;
 use shared_abi::note::Note;
 use shared_abi::rights::Rights;
 
@@ -392,27 +391,34 @@ fn count_by_mapping(mappings: &[Mapping]) -> u64 {
 
 fn run(case: &Case) -> Result<(), TestCaseError> {
     let made = make(case);
-    let elf = match KernelElf::parse(&made.file) {
-        Ok(elf) => elf,
+    let note = match KernelElf::parse(&made.file) {
+        Ok(elf) => *elf.note(),
         Err(error) => return Err(TestCaseError::fail(format!("E{:04} {error}", error.code()))),
     };
-    let policy = Policy::new(elf.note(), case.entropy[0] & 1 == 0);
-    let mut map = host_boot::memory_map(made.file.len());
-    let ram_end = map.mapped_span().unwrap().end();
-    let placement = Placement::choose(&elf, &policy, case.entropy, ram_end).unwrap();
-    // Something else is in memory as well, so that the arena comes to lie at any page.
-    let other = PhysRange::from_bounds(0x1_8000_0000, 0x1_8000_1000 + case.arena * PAGE).unwrap();
-    map.claim(other, RegionKind::INITRD, "initrd").unwrap();
-    let mut room = Room::new();
-    let site = host_boot::site(elf.note());
-    let plan = match LoadPlan::new(&elf, placement, site, map.regions(), &mut room) {
-        Ok(plan) => plan,
-        Err(error) => return Err(TestCaseError::fail(format!("E{:04} {error}", error.code()))),
+    let source = host_boot::Source {
+        kernel: &made.file,
+        policy: Policy::new(&note, case.entropy[0] & 1 == 0),
+        layout: case.entropy,
+        // Something else is in memory as well, so that the arena comes to lie at any page.
+        initrd: PAGE + case.arena * PAGE,
+        largest: u64::MAX,
     };
-    let (needed, bound) = (plan.arena().length(), plan.arena().table_count());
-    let placed = host_boot::place(plan, &mut map);
-    let arena = PhysRange::new(placed.base(), needed).unwrap();
+    let mut examined = Err(TestCaseError::fail("nothing was planned"));
+    host_boot::boot(source, |placed, regions| examined = examine(case, &made, placed, regions))
+        .map_err(|(code, words)| TestCaseError::fail(format!("E{code:04} {words}")))?;
+    examined
+}
+
+/// Carries the plan out on a model of memory and looks at everything.
+fn examine(
+    case: &Case,
+    made: &Made,
+    placed: &PlacedPlan<'_>,
+    regions: &[Region<'_>],
+) -> Result<(), TestCaseError> {
     let plan = placed.plan();
+    let placement = plan.placement();
+    let arena = PhysRange::new(placed.base(), plan.arena().length()).unwrap();
     let slide = placement.slide;
 
     // Rights of every page, and nothing but those pages.
@@ -428,7 +434,7 @@ fn run(case: &Case) -> Result<(), TestCaseError> {
             frames.entry((placed.phys(extent).get() >> 12) + page).or_default().push(extent);
         }
     }
-    prop_assert_eq!(&rights, &expected_rights(&made));
+    prop_assert_eq!(&rights, &expected_rights(made));
 
     // A frame that two extents show is written by nobody, and both have the same rights.
     for shown in frames.values().filter(|shown| shown.len() > 1) {
@@ -486,7 +492,7 @@ fn run(case: &Case) -> Result<(), TestCaseError> {
     prop_assert_eq!(wrong, None);
 
     // Every byte of every segment.
-    let expected = expected(&made, slide);
+    let expected = expected(made, slide);
     for (&link, &byte) in &expected {
         let virt = VirtAddr::new(link.wrapping_add(slide)).unwrap();
         let phys = placed.translate(virt).unwrap();
@@ -514,9 +520,7 @@ fn run(case: &Case) -> Result<(), TestCaseError> {
         prop_assert_eq!(plan.pages().in_place, 0);
     }
 
-    host_boot::describe(&placed, &mut map);
-    check_mappings(&placed, map.regions(), arena, bound)?;
-    host_boot::build_and_audit(&placed, &map);
+    check_mappings(placed, regions, arena)?;
 
     // Uses lie in the arena and apart.
     let mut uses: Vec<_> = placed.uses().map(|(range, _)| range).filter(|range| !range.is_empty()).collect();
@@ -530,12 +534,12 @@ fn check_mappings(
     placed: &PlacedPlan<'_>,
     regions: &[Region<'_>],
     arena: PhysRange,
-    bound: u64,
 ) -> Result<(), TestCaseError> {
     let mappings: Vec<Mapping> = placed.mappings(regions).collect();
     for pair in mappings.windows(2) {
         prop_assert!(pair[0].virt.end() <= pair[1].virt.start().get(), "{} then {}", pair[0], pair[1]);
     }
+    let bound = placed.plan().arena().table_count();
     let tables = count_by_mapping(&mappings);
     prop_assert_eq!(TableCount::of(mappings.iter().copied()).tables(), tables);
     prop_assert!(tables < bound && bound <= tables + 1 + 4 * placed.plan().extents().len() as u64);

@@ -1,132 +1,353 @@
-//! A boot on the host from memory map to audited tables: what the loader does with a plan, in the loader's order and
-//! with the loader's own code, on a made-up machine.
+//! Boots on the host: the loader's own story on a made-up machine, told up to the jump, with an audit of the tables that
+//! it leaves and a look at everything before they are gone.
 //!
 //! ```text
-//! 0x4000_0000  RAM, 3 GiB, with a no-map hole and a reservation of firmware
-//! 0x4020_0000  image: header page; resident loader from +0x1000; the loader's four tables at +0x9000
-//! 0x4021_0000  the kernel's file
-//! 0x1_8000_0000  RAM, 1 GiB, on a second node
+//! 0x4000_0000    RAM, 3 GiB: the device tree; from +0x10_0000 a no-map hole and a reservation of firmware
+//! 0x4020_0000    image: header page; resident loader from +0x1000; the loader's four tables at +0x9000
+//! 0x4021_0000    the kernel's file
+//! 0x1_8000_0000  RAM, 1 GiB, on a second node: an initial RAM disk, if there is one
 //! ```
 
 #![allow(dead_code, reason = "each user of the file needs its part")]
 
 use elfloader::audit::{Expectation, Part, Place, audit};
+use elfloader::boot::{
+    self, Built, Described, Environment, KernelTables, Loaded, LoaderParts, Mapped, Planned, Scratch,
+};
+use elfloader::boot_facts::{self, Entered, Processor};
+use elfloader::boot_memory::Tree;
+use elfloader::closed_features::IdRegisters;
+use elfloader::device_tree::{Pruned, Survey};
+use elfloader::entropy::{Entropy, Offered};
+use elfloader::error::BootError;
+use elfloader::image::Image;
 use elfloader::layout;
-use elfloader::memory_map::{ANYWHERE, MemoryMap};
-use elfloader::plan::{LoadPlan, PlacedPlan, Site};
-use elfloader::platform::{Machine, MemoryRange, Reservation};
+use elfloader::memory_map::Region;
+use elfloader::plan::{Mapping, PlacedPlan, Policy, Purpose};
+use elfloader::platform::{Console, Machine};
+use elfloader::stage::Stage;
 use shared_abi::addr::{Frame, PAGE, PageSize, PhysAddr, PhysRange, VirtRange};
-use shared_abi::boot_info::BlobSize;
-use shared_abi::memory::RegionKind;
-use shared_abi::note::Note;
-use shared_abi::page_table::{PageTable, Table, TableStore};
+use shared_abi::boot_info::{BootInfo, BootInfoWriter, PlatformFlags, WriteError};
+use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
+use shared_abi::crc32c::{Crc32c, crc32c};
+use shared_abi::image::header::{BootFlags, HEADER_PAGE, Header, LogLevel};
+use shared_abi::image::payload::{EndMarker, Entry, Kind, PayloadTable, name_field};
+use shared_abi::page_table::{PageTable, Table, TableError, TableStore};
 use shared_abi::rights::Rights::{self, ReadExecute, ReadOnly, ReadWrite};
 use shared_abi::vmsa::{Attributes, MemoryType};
+use zerocopy::IntoBytes;
+
+use crate::tree_builder;
 
 /// Where the kernel's file lies.
-pub const KERNEL: u64 = 0x4021_0000;
+pub const KERNEL: u64 = IMAGE + KERNEL_OFFSET;
 
 const IMAGE: u64 = 0x4020_0000;
-const RESIDENT: (u64, u64) = (IMAGE + 0x1000, IMAGE + 0x9000);
-const OWN_TABLES: u64 = 4;
+const KERNEL_OFFSET: u64 = 0x1_0000;
+const TREE: u64 = 0x4000_0000;
+const INITRD: u64 = 0x1_8000_0000;
+
+/// Parts of the image by offset.
+const RESIDENT: u64 = 0x1000;
+const TABLES: u64 = 0x9000;
+const LOADER_END: u64 = 0xD000;
+
+/// What is booted.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// The kernel's file.
+    pub kernel: &'a [u8],
+    /// What decides its place.
+    pub policy: Policy,
+    /// Randomness for the layout.
+    pub layout: [u64; 2],
+    /// Bytes of an initial RAM disk, so that the arena comes to lie elsewhere.
+    pub initrd: u64,
+    /// The largest arena that is carried out, in bytes; larger plans are only made.
+    pub largest: u64,
+}
+
+/// Boots, audits the tables, reads `BootInfo` back, and has `look` see the plan with the memory map as it is handed over.
+/// A refusal is its code and its words.
+///
+/// # Panics
+/// If a table is missing, the auditor finds something, or `BootInfo` does not fit its room or cannot be read.
+pub fn boot(
+    source: Source<'_>,
+    look: impl FnMut(&PlacedPlan<'_>, &[Region<'_>]),
+) -> Result<(), (u16, String)> {
+    let (image, tree) = (image(source.kernel), tree());
+    let mut boot_info = vec![0_u64; layout::BOOT_INFO.len() as usize / 8];
+    {
+        let mut host = Host {
+            source,
+            memory: [(TREE, tree.as_bytes()), (IMAGE, image.as_bytes())],
+            boot_info: boot_info.as_mut_bytes(),
+            look,
+        };
+        let arguments = [TREE, 0, 0, 0];
+        let entered = Entered { arguments, level: 1, flags: PlatformFlags::default() };
+        let (mut pruned, mut scratch) = (Box::new(Pruned::new()), Box::<Scratch<'_>>::default());
+        boot::boot(&mut host, entered, &mut pruned, &mut scratch).map_err(|error| {
+            assert!(!matches!(error, BootError::Write(_)), "the plan makes room for BootInfo: {error}");
+            (error.code(), error.to_string())
+        })?;
+    }
+    if let Err(error) = BootInfo::decode(boot_info.as_bytes()) {
+        panic!("{error}");
+    }
+    Ok(())
+}
 
 fn range(start: u64, end: u64) -> PhysRange {
     PhysRange::from_bounds(start, end).unwrap()
 }
 
-/// The machine's memory with the image claimed, for a kernel's file of `length` bytes.
-pub fn memory_map(length: usize) -> MemoryMap<'static> {
-    let mut machine = Machine::default();
-    machine.memory.push(MemoryRange { range: range(0x4000_0000, 0x1_0000_0000), node: 0 });
-    machine.memory.push(MemoryRange { range: range(0x1_8000_0000, 0x1_C000_0000), node: 1 });
-    machine.reservations.push(Reservation {
-        range: range(0x4010_0000, 0x4010_3000),
-        no_map: true,
-        name: "secure",
-    });
-    machine.reservations.push(Reservation {
-        range: range(0x4010_3000, 0x4010_8000),
-        no_map: false,
-        name: "spin",
-    });
-    let mut map = MemoryMap::new();
-    map.lay_out(&machine, 1 << 44).unwrap();
-    map.claim(range(IMAGE, kernel(length).end()), RegionKind::LOADER_RECLAIMABLE, "image").unwrap();
-    map
+/// A part of the image.
+fn part(start: u64, end: u64) -> PhysRange {
+    range(IMAGE + start, IMAGE + end)
 }
 
-/// The pages of a kernel's file of `length` bytes.
-pub fn kernel(length: usize) -> PhysRange {
-    range(KERNEL, KERNEL + (length as u64).next_multiple_of(PAGE))
-}
-
-/// What a plan has to know of the machine.
-pub fn site(note: &Note) -> Site {
-    Site {
-        kernel: PhysAddr::new(KERNEL).unwrap(),
-        resident: range(RESIDENT.0, RESIDENT.1),
-        stack_size: note.stack_bytes(),
-        boot_info: BlobSize::EMPTY.bytes(0x3000),
-        boot_info_per_extent: BlobSize::EMPTY,
-        console: PhysRange::from_bounds(0x0900_0800, 0x0900_0900),
+/// The image with a kernel and nothing else, in words since it lies at a multiple of 8.
+fn image(kernel: &[u8]) -> Vec<u64> {
+    let end = (KERNEL_OFFSET + kernel.len() as u64).next_multiple_of(PAGE);
+    let image_size = end + EndMarker::SIZE;
+    let header = Header {
+        image_size,
+        loader_length: LOADER_END - RESIDENT,
+        payload_table_offset: LOADER_END,
+        boot_flags: BootFlags::default(),
+        log_level: LogLevel::Normal,
+        phys_tree_hint: 0,
+    };
+    let mut words = vec![0; image_size as usize / 8];
+    let bytes = words.as_mut_bytes();
+    bytes[..HEADER_PAGE].copy_from_slice(&header.encode(crc32c));
+    // Pages of zeros are there already, without the host having made them.
+    for (page, place) in
+        kernel.chunks(PAGE as usize).zip(bytes[KERNEL_OFFSET as usize..].chunks_mut(PAGE as usize))
+    {
+        if page.iter().any(|byte| *byte != 0) {
+            place[..page.len()].copy_from_slice(page);
+        }
     }
+    let entry = Entry::new(Kind::KERNEL, name_field("kernel").unwrap(), KERNEL_OFFSET, kernel.len() as u64);
+    let table = &mut bytes[LOADER_END as usize..];
+    let marker = PayloadTable::encode(&[entry], image_size, table, crc32c).unwrap();
+    bytes[end as usize..].copy_from_slice(&marker.to_bytes());
+    words
 }
 
-/// Finds room for a plan and places it.
-///
-/// # Panics
-/// If the machine has no room, or the plan asks for what it then does not take.
-pub fn place<'a>(plan: LoadPlan<'a>, map: &mut MemoryMap<'static>) -> PlacedPlan<'a> {
-    let (length, alignment) = (plan.arena().length(), plan.arena().alignment());
-    let kind = RegionKind::LOADER_RECLAIMABLE;
-    let arena = map.allocate(length, alignment, ANYWHERE, kind, "arena").unwrap();
-    plan.place(arena).unwrap()
+/// The machine's device tree, in words as well.
+fn tree() -> Vec<u64> {
+    let memory = |tree: tree_builder::Tree, start: u64, length: u64, node: u32| {
+        tree.node(&format!("memory@{start:x}"), |tree| {
+            let cells = [(start >> 32) as u32, start as u32, (length >> 32) as u32, length as u32];
+            tree.text("device_type", "memory").cells("reg", &cells).cells("numa-node-id", &[node])
+        })
+    };
+    let tree = tree_builder::Tree::new();
+    let tree = memory(tree, 0x4000_0000, 0xC000_0000, 0);
+    let tree = memory(tree, INITRD, 0x4000_0000, 1)
+        .node("reserved-memory", |tree| {
+            tree.cells("#address-cells", &[2])
+                .cells("#size-cells", &[2])
+                .bytes("ranges", &[])
+                .node("secure@40100000", |tree| {
+                    tree.cells("reg", &[0, 0x4010_0000, 0, 0x3000]).bytes("no-map", &[])
+                })
+                .node("spin@40103000", |tree| tree.cells("reg", &[0, 0x4010_3000, 0, 0x5000]))
+        })
+        .node("cpus", |tree| {
+            tree.cells("#address-cells", &[1])
+                .cells("#size-cells", &[0])
+                .node("cpu@0", |tree| tree.text("device_type", "cpu").cells("reg", &[0]))
+        })
+        .node("serial@9000800", |tree| {
+            tree.text("compatible", "arm,pl011").cells("reg", &[0, 0x0900_0800, 0, 0x100])
+        })
+        .node("chosen", |tree| tree.text("stdout-path", "/serial@9000800"))
+        .finish();
+    let mut words = vec![0; tree.len().div_ceil(8)];
+    words.as_mut_bytes()[..tree.len()].copy_from_slice(&tree);
+    words
 }
 
-/// Says what became of image and arena, as the memory map's last change.
-pub fn describe(placed: &PlacedPlan<'_>, map: &mut MemoryMap<'static>) {
-    map.retype(range(RESIDENT.0, RESIDENT.1), RegionKind::LOADER_RESIDENT, "loader").unwrap();
-    map.retype(own_tables(), RegionKind::PAGE_TABLES, "first tables").unwrap();
-    map.retype(kernel(placed.plan().elf().bytes().len()), RegionKind::KERNEL, "kernel").unwrap();
-    for (range, used) in placed.uses() {
-        map.retype(range, used.kind(), "").unwrap();
+/// A machine that is not there.
+struct Host<'a, F> {
+    source: Source<'a>,
+    /// Bytes in memory and where they begin: the tree and the image.
+    memory: [(u64, &'a [u8]); 2],
+    boot_info: &'a mut [u8],
+    look: F,
+}
+
+impl<'a, F: FnMut(&PlacedPlan<'_>, &[Region<'_>])> Environment<'a> for Host<'a, F> {
+    type Tables = Tables;
+
+    fn loader(&self) -> LoaderParts {
+        LoaderParts {
+            all: part(0, LOADER_END),
+            resident: part(RESIDENT, TABLES),
+            stub: part(RESIDENT, RESIDENT + PAGE),
+            tables: part(TABLES, LOADER_END),
+        }
     }
-}
 
-fn own_tables() -> PhysRange {
-    range(RESIDENT.1, RESIDENT.1 + OWN_TABLES * PAGE)
+    fn physical_size(&self) -> PhysicalSize {
+        PhysicalSize::from_id(0b100)
+    }
+
+    fn processor(&self) -> Processor {
+        Processor {
+            affinity: 0,
+            model: 0,
+            physical_size: self.physical_size(),
+            timer_frequency: 0,
+            id: IdRegisters::default(),
+        }
+    }
+
+    fn crc32c(&self) -> Crc32c {
+        crc32c
+    }
+
+    fn entropy(&self, _: Offered<'_>) -> Entropy {
+        Entropy { layout: self.source.layout, ..Entropy::gather(&Offered::default()) }
+    }
+
+    fn policy(&self, _: Policy) -> Policy {
+        self.source.policy
+    }
+
+    fn image(&mut self, length: u64) -> Result<&'a [u8], TableError> {
+        let [_, (_, image)] = self.memory;
+        Ok(&image[..image.len().min(length as usize)])
+    }
+
+    fn read(&mut self, range: PhysRange) -> Result<&'a [u8], TableError> {
+        let inside = |(start, bytes): (u64, &'a [u8])| {
+            let bytes = bytes.get(range.start().get().checked_sub(start)? as usize..)?;
+            Some(&bytes[..bytes.len().min(range.len() as usize)])
+        };
+        Ok(self.memory.into_iter().find_map(inside).expect("only the tree and the image are read"))
+    }
+
+    fn begin(&mut self, _: Stage) {}
+
+    fn obey(&mut self, _: &Header) {}
+
+    fn opened(&mut self, _: &Image<'a>) {}
+
+    fn start_early_console(&mut self, _: &Console<'a>) -> Result<(), TableError> {
+        Ok(())
+    }
+
+    fn amend(&mut self, machine: &mut Machine<'a>) {
+        let initrd = range(INITRD, INITRD + self.source.initrd);
+        machine.boot.initrd = Some(initrd).filter(|initrd| !initrd.is_empty());
+    }
+
+    fn start_console(&mut self, _: &Machine<'a>) -> Result<(), TableError> {
+        Ok(())
+    }
+
+    fn described(&mut self, _: &Described<'_, 'a>) {}
+
+    fn settle_tree(&mut self, _: &Tree, _: PhysRange, _: &Survey) -> Result<(), TableError> {
+        Ok(())
+    }
+
+    fn mapped(&mut self, _: &Mapped<'_, 'a>) {}
+
+    fn load(&mut self, planned: &Planned<'_, 'a>) -> Result<u64, TableError> {
+        if planned.arena().len() > self.source.largest {
+            return Err(TableError::OutOfTables { needed: 1, available: 0 });
+        }
+        let mut relocations = 0;
+        planned.placed().relocate(|_, _| relocations += 1);
+        Ok(relocations)
+    }
+
+    fn tables(&mut self, loaded: &Loaded<'_, '_, 'a>) -> Result<Tables, TableError> {
+        Ok(Tables::new(loaded.planned()))
+    }
+
+    fn map(&mut self, _: &Mapping) {}
+
+    fn publish(&mut self, _: &Built<'_, '_, 'a, Tables>) {}
+
+    fn set_registers(&mut self, _: &EntryRegisters, built: &Built<'_, '_, 'a, Tables>) -> [u64; 3] {
+        let vectors = layout::LOADER.start().get() + RESIDENT;
+        [built.low_root().get(), IMAGE + TABLES, vectors]
+    }
+
+    fn boot_info(&mut self, built: &Built<'_, '_, 'a, Tables>) -> &'a mut [u8] {
+        let length = built.planned().placed().boot_info().len() as usize;
+        &mut std::mem::take(&mut self.boot_info)[..length]
+    }
+
+    fn finish(&mut self, boot_info: BootInfoWriter<'_>, _: &Planned<'_, 'a>) -> Result<(), WriteError> {
+        let timeline = Stage::NAMES.into_iter().map(|name| (name, 0));
+        let log = [b'.'; boot_facts::LOG_CAPACITY];
+        boot_facts::finish(boot_info, timeline, &log, true, crc32c).map(drop)
+    }
+
+    fn check(&mut self, built: &Built<'_, '_, 'a, Tables>) -> Result<(), BootError<'a>> {
+        let (placed, regions) = (built.planned().placed(), built.planned().regions());
+        audit_tables(built.tables(), built.low_root().frame(), placed, regions);
+        (self.look)(placed, regions);
+        Ok(())
+    }
 }
 
 /// The loader's own tables and the arena's: exactly as many as the plan made room for.
 struct Tables {
-    tables: Vec<Table>,
-    used: u64,
-    arena: Frame,
+    own: (Frame, Vec<Table>),
+    pool: (Frame, Vec<Table>),
+    used: usize,
 }
 
 impl Tables {
-    /// The frame of the table at an index.
-    fn frame(&self, index: u64) -> Frame {
-        let (first, offset) = match index.checked_sub(OWN_TABLES) {
-            None => (own_tables().start().frame(), index),
-            Some(offset) => (self.arena, offset),
+    /// With the loader and the console mapped, as they are before the kernel is.
+    fn new(planned: &Planned<'_, '_>) -> Self {
+        let run = |range: PhysRange| {
+            (range.start().frame(), (0..range.len() / PAGE).map(|_| Table::new()).collect())
         };
-        first.checked_add(offset).unwrap()
+        let mut tables =
+            Self { own: run(part(TABLES, LOADER_END)), pool: run(planned.placed().table_pool()), used: 0 };
+        let tree = PageTable::ttbr1(tables.allocate().unwrap());
+        for part in loader_parts() {
+            let attributes = Attributes::kernel(part.rights.unwrap());
+            tree.build(&mut tables, part.virt, part.phys, attributes, PageSize::Size4K).unwrap();
+        }
+        let mut mappings = planned.placed().mappings(planned.regions());
+        let console = mappings.find(|mapping| mapping.purpose == Purpose::Console).unwrap();
+        tree.build(&mut tables, console.virt, console.phys, console.attributes, console.largest).unwrap();
+        assert_eq!(tables.used, tables.own.1.len());
+        tables
     }
 }
 
 impl TableStore for Tables {
     fn table(&self, table: Frame) -> Option<&Table> {
-        let (own, _) = own_tables().frames();
-        let own_index = table.number().checked_sub(own.number()).filter(|index| *index < OWN_TABLES);
-        let arena_index = || Some(table.number().checked_sub(self.arena.number())? + OWN_TABLES);
-        self.tables.get(own_index.or_else(arena_index)? as usize)
+        let find = |(first, tables): &'_ (Frame, Vec<Table>)| {
+            let index = table.number().checked_sub(first.number())?;
+            Some(index as usize).filter(|index| *index < tables.len())
+        };
+        let own = find(&self.own).map(|index| &self.own.1[index]);
+        own.or_else(|| find(&self.pool).map(|index| &self.pool.1[index]))
     }
 
     fn allocate(&mut self) -> Option<Frame> {
         let index = self.used;
         self.used += 1;
-        (index < self.tables.len() as u64).then(|| self.frame(index))
+        let (first, index) = match index.checked_sub(self.own.1.len()) {
+            None => (self.own.0, index),
+            Some(index) if index < self.pool.1.len() => (self.pool.0, index),
+            Some(_) => panic!("the plan has made room for too few tables"),
+        };
+        first.checked_add(index as u64)
     }
 
     fn free(&mut self, _: Frame) {
@@ -134,59 +355,40 @@ impl TableStore for Tables {
     }
 }
 
-/// Makes the tables and audits them. Returns how many of the plan's tables were left over.
-///
-/// # Panics
-/// If a mapping fails, above all for want of a table, or the auditor finds something.
-pub fn build_and_audit(placed: &PlacedPlan<'_>, map: &MemoryMap<'_>) -> u64 {
-    let arena = placed.plan().arena();
-    let first = placed.base().checked_add(arena.tables_offset()).unwrap().frame();
-    let count = arena.table_count() + OWN_TABLES;
-    let mut store = Tables { tables: (0..count).map(|_| Table::new()).collect(), used: 0, arena: first };
-    let tree = PageTable::ttbr1(store.allocate().unwrap());
-    let loader = loader_parts();
-    for part in &loader {
-        let attributes = Attributes::kernel(part.rights.unwrap());
-        tree.build(&mut store, part.virt, part.phys, attributes, PageSize::Size4K).unwrap();
+impl KernelTables for Tables {
+    fn used(&self) -> usize {
+        self.used - self.own.1.len()
     }
-    assert_eq!(store.used, OWN_TABLES);
-    let low_root = store.allocate();
-    for mapping in placed.mappings(map.regions()) {
-        tree.build(&mut store, mapping.virt, mapping.phys, mapping.attributes, mapping.largest)
-            .unwrap_or_else(|error| panic!("{mapping}: {error}"));
-    }
-    let parts = parts(placed, loader);
+}
+
+/// Has the auditor look at tables that were made for a plan.
+fn audit_tables(tables: &Tables, low_root: Frame, placed: &PlacedPlan<'_>, regions: &[Region<'_>]) {
+    let parts = parts(placed);
     let guards: Vec<_> = layout::stack_guard(placed.plan().stack().start().get()).into_iter().collect();
     let expectation = Expectation {
-        tree,
-        low_root,
+        tree: PageTable::ttbr1(tables.own.0),
+        low_root: Some(low_root),
         parts: &parts,
         guards: &guards,
         direct_map_offset: placed.plan().placement().direct_map_offset,
-        regions: map.regions(),
+        regions,
     };
-    audit(&store, &expectation, &mut |finding| panic!("{finding}\n{placed}"));
-    count - store.used
+    audit(tables, &expectation, &mut |finding| panic!("{finding}\n{placed}"));
 }
 
 /// Text, constants and data of the resident loader, as the entry code maps them.
 fn loader_parts() -> Vec<Part> {
-    let part = |offset: u64, length: u64, rights: Rights| Part {
-        place: Place::Loader,
-        virt: VirtRange::from_bounds(
-            layout::LOADER.start().get() + offset,
-            layout::LOADER.start().get() + offset + length,
-        )
-        .unwrap(),
-        phys: PhysAddr::new(IMAGE + offset).unwrap(),
-        rights: Some(rights),
-        memory: MemoryType::WriteBack,
+    let part = |offset: u64, end: u64, rights: Rights| {
+        let window = layout::LOADER.start().get();
+        let virt = VirtRange::from_bounds(window + offset, window + end).unwrap();
+        let phys = PhysAddr::new(IMAGE + offset).unwrap();
+        Part { place: Place::Loader, virt, phys, rights: Some(rights), memory: MemoryType::WriteBack }
     };
-    vec![part(0x1000, 0x3000, ReadExecute), part(0x4000, 0x2000, ReadOnly), part(0x6000, 0x3000, ReadWrite)]
+    vec![part(RESIDENT, 0x4000, ReadExecute), part(0x4000, 0x6000, ReadOnly), part(0x6000, TABLES, ReadWrite)]
 }
 
 /// What the contract has mapped for a plan, stated from its extents and sizes, not from its mappings.
-fn parts(placed: &PlacedPlan<'_>, loader: Vec<Part>) -> Vec<Part> {
+fn parts(placed: &PlacedPlan<'_>) -> Vec<Part> {
     let plan = placed.plan();
     let part = |place, virt: VirtRange, phys, rights, memory| Part {
         place,
@@ -196,24 +398,17 @@ fn parts(placed: &PlacedPlan<'_>, loader: Vec<Part>) -> Vec<Part> {
         memory,
     };
     let at = |offset| placed.base().checked_add(offset).unwrap();
-    let mut parts = loader;
+    let mut parts = loader_parts();
     for extent in plan.extents() {
-        parts.push(part(
-            Place::Kernel,
-            extent.virt(),
-            placed.phys(extent),
-            extent.rights(),
-            MemoryType::WriteBack,
-        ));
+        let (virt, phys) = (extent.virt(), placed.phys(extent));
+        parts.push(part(Place::Kernel, virt, phys, extent.rights(), MemoryType::WriteBack));
     }
     let info = at(plan.arena().boot_info_offset());
     parts.push(part(Place::BootInfo, plan.boot_info(), info, ReadOnly, MemoryType::WriteBack));
     let stack = at(plan.arena().stack_offset());
     parts.push(part(Place::BootStack, plan.stack(), stack, ReadWrite, MemoryType::WriteBack));
-    if let Some((virt, registers)) = plan.console().zip(plan.site().console) {
-        let phys = registers.aligned_outward(PageSize::Size4K).start();
-        parts.push(part(Place::Console, virt, phys, ReadWrite, MemoryType::DeviceNGnRE));
-    }
+    let registers = PhysAddr::new(0x0900_0000).unwrap();
+    parts.push(part(Place::Console, plan.console().unwrap(), registers, ReadWrite, MemoryType::DeviceNGnRE));
     parts.sort_by_key(|part| part.virt.start());
     parts
 }
