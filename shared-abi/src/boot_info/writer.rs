@@ -187,25 +187,8 @@ impl<'a> BootInfoWriter<'a> {
         records: &[u8],
     ) -> Result<(), WriteError> {
         let place = self.extend(table, stride, count, records.len())?;
-        // Words where both sides are aligned: memory functions that may not assume it go byte by byte.
-        match (<[u64]>::mut_from_bytes(place), <[u64]>::ref_from_bytes(records)) {
-            (Ok(place), Ok(records)) => {
-                for (place, word) in place.iter_mut().zip(records) {
-                    *place = *word;
-                }
-            }
-            _ => self.rewrite(records),
-        }
+        place.copy_from_slice(records);
         Ok(())
-    }
-
-    /// Writes what was appended last, at any alignment.
-    #[cold]
-    fn rewrite(&mut self, records: &[u8]) {
-        let start = self.tables_end.saturating_sub(records.len());
-        if let Some(place) = self.buffer.get_mut(start..self.tables_end) {
-            place.copy_from_slice(records);
-        }
     }
 
     /// Appends to a table of bytes: the log.
