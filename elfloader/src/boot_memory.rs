@@ -123,7 +123,7 @@ pub fn site(
 /// Those of [`MemoryMap::allocate`].
 pub fn take_arena<'n>(map: &mut MemoryMap<'n>, plan: &LoadPlan<'_>) -> Result<PhysRange, MapError<'n>> {
     let (length, alignment) = (plan.arena().length(), plan.arena().alignment());
-    map.allocate(length, alignment, ANYWHERE, RegionKind::LOADER_RECLAIMABLE, "arena")
+    map.allocate(length, alignment, ANYWHERE, RegionKind::LOADER_RECLAIMABLE, "kernel and tables")
 }
 
 /// Says what became of the parts of image and arena: the map's last change. `level` is the exception level that the

@@ -30,6 +30,8 @@ pub fn script(debugged: &Debugged<'_>) -> String {
     format!(
         "# Symbols of both stages: gdb-multiarch -x THIS\n\
          set confirm off\n\
+         # The kernel's names are not known yet: `break main` waits for them.\n\
+         set breakpoint pending on\n\
          set architecture aarch64\n\
          {connect}\
          add-symbol-file {}\n\
@@ -62,6 +64,8 @@ mod tests {
             script(&debugged),
             "# Symbols of both stages: gdb-multiarch -x THIS\n\
              set confirm off\n\
+             # The kernel's names are not known yet: `break main` waits for them.\n\
+             set breakpoint pending on\n\
              set architecture aarch64\n\
              target remote localhost:1234\n\
              add-symbol-file \"/a b/elfloader\"\n\

@@ -3,6 +3,8 @@
 //! Nothing else changes: the entry is the image's first byte, as for the `Image` form. Whoever starts an ELF file
 //! rarely passes a device tree, which is what the header page's hint is for.
 
+use object::read::elf::ElfFile64;
+use object::{Endianness, Object, ObjectSegment};
 use shared_abi::addr::PAGE;
 
 /// ELF header and one program header.
@@ -35,6 +37,20 @@ pub fn wrap(image: &[u8], base: u64) -> Vec<u8> {
     file.resize(PAGE as usize, 0);
     file.extend_from_slice(image);
     file
+}
+
+/// The image inside a file of either form.
+pub fn image_bytes(file: &[u8]) -> (&'static str, &[u8]) {
+    // What only looks like an ELF form is judged as an image, and refused as one.
+    let segment = ElfFile64::<Endianness>::parse(file).ok().and_then(|elf| {
+        let mut segments = elf.segments();
+        let first = segments.next()?.data().ok()?;
+        segments.next().is_none().then_some(first)
+    });
+    match segment {
+        Some(image) => ("elf", image),
+        None => ("image", file),
+    }
 }
 
 #[cfg(test)]

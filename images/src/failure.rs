@@ -59,6 +59,11 @@ impl Failure {
         Self::new(format!("{}: {words}", path.display()), help)
     }
 
+    /// The same failure with its code, in words that tell more.
+    pub fn reworded(self, words: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { words: words.into(), help: help.into(), ..self }
+    }
+
     /// The same failure, said to be of `what`.
     pub fn within(self, what: impl fmt::Display) -> Self {
         Self { words: format!("{what}: {}", self.words), ..self }

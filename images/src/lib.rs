@@ -15,6 +15,7 @@ pub mod debug;
 pub mod elf_form;
 pub mod errors;
 pub mod failure;
+pub mod foreign;
 pub mod inspect;
 pub mod kernel;
 pub mod loader;

@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use support::{Folder, assert_golden, contents, handoff, transcript};
+use support::{ElfBuilder, Folder, assert_golden, contents, handoff, transcript};
 
 #[test]
 fn every_verb_has_help_with_an_example() {
@@ -137,6 +137,58 @@ fn what_the_boot_would_refuse_is_an_answer_of_plan_with_what_to_do() {
     let output = handoff(folder.path(), &["plan", "text.elf", "--json"]);
     assert_golden("refusal.json", &transcript(&output));
     assert_eq!(output.status.code(), Some(101));
+}
+
+#[test]
+fn a_file_of_another_kind_is_named_in_every_verb_and_nothing_is_booted() {
+    let folder = Folder::new("foreign");
+    let linux = [b"MZ\0\x91".as_slice(), &[0; 52], b"ARM\x64", &[0; 8192]].concat();
+    folder.file("Image", linux);
+    folder.file("kernel.gz", [0x1F, 0x8B, 8, 0].repeat(4000));
+    let mut host = std::fs::read(env!("CARGO_BIN_EXE_handoff")).unwrap();
+    host.truncate(1 << 16);
+    folder.file("host", host);
+    folder.file("mine.elf", ElfBuilder::good().build());
+    folder.file("mine.img", images::pack::pack(&contents()).unwrap().bytes);
+    let before = folder.names();
+    let mut all = String::new();
+    for file in ["Image", "kernel.gz", "host"] {
+        for arguments in [
+            &["check", file][..],
+            &["build", file, "-o", "out.img"],
+            &["plan", "--kernel", file],
+            &["plan", "hello", "--tree", file],
+            &["tree", file, "-o", "out.dtb"],
+            &["run", "--image", file],
+            &["inspect", "--image", file],
+            &["audit", "--image", file],
+            &["inspect", "--from", file],
+            &["audit", "--from", file],
+        ] {
+            let output = handoff(folder.path(), arguments);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            let named =
+                ["arm64 Image", "a gzip file", "an ELF file for "].iter().any(|name| errors.contains(name));
+            // This host may be one of the kind that is booted.
+            if named || file != "host" {
+                assert!(named && output.stdout.is_empty(), "{arguments:?}: {errors}");
+                assert_eq!(
+                    output.status.code(),
+                    Some(if arguments[0] == "plan" { 101 } else { 2 }),
+                    "{arguments:?}"
+                );
+            }
+            if file == "Image" {
+                all.push_str(&format!("$ handoff {}\n{errors}", arguments.join(" ")));
+            }
+        }
+    }
+    for arguments in [&["check", "mine.elf"], &["plan", "mine.img"]] {
+        let errors = handoff(folder.path(), arguments).stderr;
+        all.push_str(&format!("$ handoff {}\n{}", arguments.join(" "), String::from_utf8_lossy(&errors)));
+    }
+    assert_golden("foreign.txt", &all);
+    assert_eq!(folder.names(), before);
 }
 
 #[test]

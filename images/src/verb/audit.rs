@@ -5,6 +5,7 @@ use serde_json::json;
 use shared_abi::error::{ErrorDoc, Explained};
 
 use crate::cli::Audit;
+use crate::errors;
 use crate::failure::Outcome;
 use crate::inspect::audit::{self, Audited};
 use crate::inspect::snapshot::Snapshot;
@@ -31,7 +32,11 @@ pub fn audit(workspace: &Workspace, flags: &Audit) -> Outcome<u8> {
     } else {
         as_text(&snapshot.title, &audited, Style::stdout())
     };
-    super::print(&text)?;
+    if flags.json {
+        super::print(&text)?
+    } else {
+        super::print_text(&text)?
+    };
     Ok(if good { 0 } else { STATUS_WRONG })
 }
 
@@ -48,10 +53,10 @@ fn as_text(title: &str, audited: &Result<Audited, String>, style: Style) -> Stri
         Ok(audited) => audited,
         Err(words) => return format!("{text}{}  {words}\n", style.bad("FAIL")),
     };
-    for ErrorDoc { code, name, .. } in Finding::CATALOG {
+    for rule @ ErrorDoc { code, name, .. } in Finding::CATALOG {
         let found: Vec<_> = audited.findings.iter().filter(|finding| finding.code() == *code).collect();
         let mark = if found.is_empty() { style.good("pass") } else { style.bad("FAIL") };
-        text.push_str(&format!("{mark}  E{code:04}  {name}\n"));
+        text.push_str(&format!("{mark}  E{code:04}  {name:21}  {}\n", errors::meaning(rule)));
         for finding in found {
             text.push_str(&format!("             {finding}\n"));
         }
@@ -81,9 +86,10 @@ fn as_json(title: &str, audited: &Result<Audited, String>) -> serde_json::Value 
             "tables": audited.summary.tables,
             "runs": audited.summary.runs,
             "mapped": audited.summary.mapped,
-            "rules": Finding::CATALOG.iter().map(|ErrorDoc { code, name, .. }| json!({
+            "rules": Finding::CATALOG.iter().map(|rule @ ErrorDoc { code, name, .. }| json!({
                 "code": format!("E{code:04}"),
                 "rule": name,
+                "meaning": errors::meaning(rule),
                 "pass": !audited.findings.iter().any(|finding| finding.code() == *code),
                 "findings": audited.findings.iter().filter(|finding| finding.code() == *code)
                     .map(ToString::to_string).collect::<Vec<_>>(),

@@ -1,20 +1,22 @@
 //! `handoff check`: whether an image is good, and what is in it.
 
 use elfloader::kernel_elf::{KernelElf, Position};
-use object::Object;
 use serde_json::json;
 use shared_abi::image::{BootFlags, LogLevel};
 
 use crate::check::{self, Checked};
 use crate::cli::Check;
-use crate::failure::{Outcome, read};
+use crate::elf_form::image_bytes;
+use crate::failure::{Failure, Outcome, read};
+use crate::foreign;
 use crate::size::readable;
 use crate::style::Style;
 
 pub fn check(flags: &Check) -> Outcome<u8> {
     let file = read(&flags.image)?;
+    let named = |failure: Failure| failure.within(flags.image.display());
+    foreign::expect_image(&file).map_err(named)?;
     let (form, bytes) = image_bytes(&file);
-    let named = |failure: crate::failure::Failure| failure.within(flags.image.display());
     let checked = check::image(bytes).map_err(named)?;
     let kernel = checked.table.kernel().map(|entry| checked.table.bytes(&entry)).unwrap_or_default();
     let elf = KernelElf::parse(kernel).map_err(|error| named(error.into()))?;
@@ -22,21 +24,6 @@ pub fn check(flags: &Check) -> Outcome<u8> {
         return super::print(&format!("{:#}\n", as_json(form, &checked, &elf)));
     }
     super::print(&as_text(&flags.image.display().to_string(), form, &checked, &elf, Style::stdout()))
-}
-
-/// The image inside a file of either form.
-pub fn image_bytes(file: &[u8]) -> (&'static str, &[u8]) {
-    // What only looks like an ELF form is judged as an image, and refused as one.
-    let segment = object::read::elf::ElfFile64::<object::Endianness>::parse(file).ok().and_then(|elf| {
-        use object::ObjectSegment;
-        let mut segments = elf.segments();
-        let first = segments.next()?.data().ok()?;
-        segments.next().is_none().then_some(first)
-    });
-    match segment {
-        Some(image) => ("elf", image),
-        None => ("image", file),
-    }
 }
 
 const fn log_name(level: LogLevel) -> &'static str {

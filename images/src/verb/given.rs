@@ -1,16 +1,15 @@
 //! An image that exists already, made ready for a machine: in the form that the way in wants, and with the tree's place.
 //!
-//! Loader and payload stay as they are. A file that is no image of ours, or a damaged one, is left alone: the boot says
-//! what is wrong with it.
+//! Loader and payload stay as they are. A damaged image is left alone: the boot says what is wrong with it.
 
 use shared_abi::crc32c::crc32c;
 use shared_abi::image::header::HEADER_PAGE;
 use shared_abi::image::{self, BootFlags, Header, Kind};
 
+use crate::elf_form::image_bytes;
 use crate::failure::{Failure, Outcome, read};
 use crate::machine::WayIn;
 use crate::qemu::command::Boot;
-use crate::verb::check::image_bytes;
 
 /// The image in `file` as `boot` needs it, in the `Image` form; `None` if QEMU can read the file itself.
 ///

@@ -6,13 +6,14 @@ use shared_abi::crc32c::crc32c;
 use shared_abi::image::BootFlags;
 
 use crate::cli::{Inspect, Show, Stop, Wanted};
+use crate::elf_form::image_bytes;
 use crate::failure::{Outcome, folder_is_there, read, write_atomically};
+use crate::foreign;
 use crate::inspect::capture::{self, Machine};
 use crate::inspect::snapshot::Snapshot;
 use crate::inspect::view::{Blob, View};
 use crate::inspect::{self, html, text};
 use crate::style::Style;
-use crate::verb::check::image_bytes;
 use crate::verb::ready::{Ready, Wish};
 use crate::workspace::Workspace;
 
@@ -48,7 +49,9 @@ pub fn show(snapshot: &Snapshot, how: &Show) -> Outcome<u8> {
 /// The snapshot that the flags ask for: of a machine that is booted for it, or out of a dump.
 pub fn snapshot(workspace: &Workspace, wanted: &Wanted, stop: &Stop) -> Outcome<Snapshot> {
     if let Some(path) = &stop.from {
-        return inspect::dump::decode(&read(path)?).map_err(|failure| failure.within(path.display()));
+        let file = read(path)?;
+        return inspect::dump::decode(&file)
+            .map_err(|failure| foreign::no_dump(failure, &file).within(path.display()));
     }
     let flags = BootFlags::SEMIHOSTING | BootFlags::PAUSE;
     let wish = Wish { image: stop.image.as_ref(), flags, ..Wish::new(wanted) };

@@ -8,6 +8,7 @@ use shared_abi::verdict::Ending;
 
 use crate::cli::Plan;
 use crate::failure::{Failure, Outcome, read};
+use crate::foreign;
 use crate::inspect::snapshot::Snapshot;
 use crate::loader;
 use crate::machine::{Tree, WayIn};
@@ -56,7 +57,7 @@ pub fn plan(workspace: &Workspace, flags: &Plan) -> Outcome<u8> {
 }
 
 fn plan_as_asked(workspace: &Workspace, flags: &Plan) -> Outcome<Snapshot> {
-    let given = flags.tree.as_deref().map(read).transpose()?;
+    let given = flags.tree.as_deref().map(given_tree).transpose()?;
     let tree_stays = given.is_some();
     let wish = Wish { tree_stays, ..Wish::new(&flags.wanted) };
     let program = version::program();
@@ -103,6 +104,13 @@ fn plan_as_asked(workspace: &Workspace, flags: &Plan) -> Outcome<Snapshot> {
         slide: flags.slide.map(|address| address.0),
         direct_map: flags.direct_map.map(|address| address.0),
     })
+}
+
+/// A tree from a file, which is named if it is none.
+fn given_tree(path: &Path) -> Outcome<Vec<u8>> {
+    let tree = read(path)?;
+    plan::ram_base(&tree).map_err(|failure| foreign::no_tree(failure, &tree).within(path.display()))?;
+    Ok(tree)
 }
 
 /// Where firmware puts what: as asked, else as QEMU does.

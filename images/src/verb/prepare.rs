@@ -7,7 +7,8 @@ use shared_abi::image::{BootFlags, Kind, LogLevel};
 
 use crate::check;
 use crate::debug::{self, Debugged};
-use crate::failure::{Failure, Outcome, read};
+use crate::failure::{Outcome, read};
+use crate::foreign;
 use crate::inspect::capture;
 use crate::kernel::KernelFile;
 use crate::loader;
@@ -50,7 +51,8 @@ pub fn prepare(workspace: &Workspace, recipe: &Recipe, purpose: Purpose) -> Outc
     let kernel_path = stage::kernel(workspace, &recipe.kernel)?;
     let kernel_file = read(&kernel_path)?;
     // A file that is no kernel is said to be none before anything is built for it.
-    KernelElf::parse(&kernel_file).map_err(|error| Failure::from(error).within(kernel_path.display()))?;
+    KernelElf::parse(&kernel_file)
+        .map_err(|error| foreign::no_kernel(&kernel_file, error).within(kernel_path.display()))?;
     let loader_path = stage::loader(workspace)?;
     let loader_file = read(&loader_path)?;
     let loader = loader::flatten(&loader_file)?;

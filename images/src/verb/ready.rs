@@ -8,6 +8,7 @@ use shared_abi::image::BootFlags;
 use crate::cli::Wanted;
 use crate::elf_form;
 use crate::failure::{Failure, Outcome, read, write_atomically};
+use crate::foreign;
 use crate::machine::WayIn;
 use crate::qemu::command::{Boot, escape};
 use crate::qemu::supply::Supply;
@@ -159,6 +160,9 @@ impl Ready {
         let program = version::program();
         // A mistake in what is asked for is said whether or not QEMU is there.
         wish.recipe(workspace)?;
+        if let Some(path) = wish.image {
+            foreign::expect_image(&read(path)?).map_err(|failure| failure.within(path.display()))?;
+        }
         // Asked now and answered when the image is there: that costs no time.
         let asked = version::ask(&program)?;
         let staged = Staged::new(workspace, &program, wish)?;

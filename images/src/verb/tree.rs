@@ -2,6 +2,7 @@
 
 use crate::cli::{Tree, Wanted};
 use crate::failure::{Outcome, read, write_atomically};
+use crate::foreign;
 use crate::machine::WayIn;
 use crate::plan;
 use crate::qemu::version;
@@ -15,8 +16,11 @@ pub fn tree(workspace: &Workspace, flags: &Tree) -> Outcome<u8> {
         Some(file) => read(file)?,
         None => tree_of_machine(workspace, flags)?,
     };
-    let tree = if flags.pruned { plan::prune(&tree)? } else { tree };
-    write_atomically(&flags.output, &tree)?;
+    let pruned = plan::prune(&tree).map_err(|failure| {
+        let failure = foreign::no_tree(failure, &tree);
+        flags.file.iter().fold(failure, |failure, file| failure.within(file.display()))
+    })?;
+    write_atomically(&flags.output, if flags.pruned { &pruned } else { &tree })?;
     Ok(0)
 }
 

@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use shared_abi::crc32c::crc32c;
 
+use crate::elf_form::image_bytes;
 use crate::failure::Outcome;
 use crate::inspect::capture::{self, Hold};
 use crate::inspect::gdb::Stop;
 use crate::inspect::snapshot::Snapshot;
-use crate::verb::check::image_bytes;
 use crate::verb::ready::Ready;
 
 /// A thread that waits for the machine.

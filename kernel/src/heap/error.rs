@@ -26,11 +26,11 @@ errors! {
     923 CannotStart { window: u64 = "Bytes of the window." }
         => "the heap cannot start in a window of {window:#x} bytes, or has been started";
         help "start the heap once, in the window that `BootInfo` announces";
-    /// No block begins at the address, or it was freed.
+    /// No block begins at the address, or it was freed. Of blocks up to 64 KiB only the checking mode notices it.
     924 NotABlock { address: usize = "The address." }
         => "no block of the heap begins at {address:#018x}";
         help "look for a foreign pointer or a double free";
-    /// A block is given back with another size than it has.
+    /// A block is given back with another size than it has. Of blocks up to 64 KiB only the checking mode notices it.
     925 WrongSize {
         address: usize = "The block.", allocated: usize = "Bytes that it was allocated with.",
         given: usize = "Bytes that were given with it now.",

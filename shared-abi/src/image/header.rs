@@ -196,6 +196,14 @@ impl Header {
         bytes
     }
 
+    /// Whether a file begins as an image does, however damaged: with our magic, or with the entry's instructions.
+    pub fn begins(file: &[u8]) -> bool {
+        let page = load::<Page>(file);
+        page.is_some_and(|Page { linux, ours }| {
+            ours.magic == HEADER_MAGIC || (linux.code0, linux.code1) == (CODE0, CODE1)
+        })
+    }
+
     /// Reads the header page at the start of an image.
     ///
     /// # Errors

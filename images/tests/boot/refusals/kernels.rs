@@ -8,6 +8,7 @@ use super::{Image, expect_refusal, test_name};
 use crate::Behaviour;
 use crate::elf_builder::bad_kernels::{BadKernel, bad_kernels};
 use crate::elf_builder::{ET_EXEC, ElfBuilder, FREE, LINK, Program, RW, RX};
+use crate::handoff::{Scratch, handoff};
 
 pub fn all() -> Vec<Behaviour> {
     let mut list: Vec<_> = bad_kernels()
@@ -15,6 +16,11 @@ pub fn all() -> Vec<Behaviour> {
         .map(|BadKernel { name, code, file }| refused(name, code, file, &[]))
         .collect();
     list.push(refused("bss larger than ram", 508, larger_than_ram(), &["--memory", "128M"]));
+    list.push(Behaviour::new("what_finds_no_room_is_named", || {
+        let kernel = Scratch::new("no-room.elf", &larger_than_ram())?;
+        let ended = handoff(&["run", "--kernel", kernel.path(), "--memory", "128M", "--timeout", "60"])?;
+        ended.expect_status(101)?.expect_said("\"kernel and tables\" of 0x40").map(drop)
+    }));
     list.push(refused("a direct map too high for ram", 242, direct_map_at_the_top(), &["--memory", "1G"]));
     list
 }
