@@ -1,35 +1,35 @@
 //! Allocating and freeing blocks of 2ⁿ frames.
 //!
-//! What the fields of the allocator are for is told where they are used: [`super::hands`] for single frames and small
+//! What the fields of the allocator are for is told where they are used: [`super::cached`] for single frames and small
 //! blocks, [`super::chunks`] for whole chunks and for zones.
 
+use super::cached::{CachedChunk, EMPTY};
 use super::chunks::{NO_ZONE, NONE, ZonePage};
 use super::field::UNITS;
-use super::hands::{EMPTY, Hand};
 use super::ledger::Ledger;
 use super::memory::{FrameMemory, OwnedFrame, frame};
-use super::zone::{CHUNK_SHIFT, Shelf, field_at};
+use super::zone::{CHUNK_SHIFT, ZoneLists, field_at};
 use super::{FrameError, Order};
-use shared_abi::addr::{Frame, PAGE_SHIFT, PhysRange};
+use shared_abi::addr::{Frame, PhysRange};
 use shared_abi::memory::RegionKind;
 
 /// All page frames of the machine. `M` is how their contents are reached; put the allocator behind a lock to share
 /// it between CPUs, and let each CPU keep a few frames in a [`Magazine`](super::Magazine).
 pub struct FrameAllocator<M> {
     /// Where single frames and small blocks come from.
-    pub(super) right: Hand,
+    pub(super) active: CachedChunk,
     /// Where single frames go when many come back.
-    pub(super) left: Hand,
-    /// The chunk, in neither hand, that the last single frame went back to, and how many in a row did.
+    pub(super) returning: CachedChunk,
+    /// The chunk, not cached, that the last single frame went back to, and how many in a row did.
     pub(super) streak: (u64, u64),
     /// The zone that chunks are taken from; filed nowhere while it is here.
-    pub(super) home: ZonePage,
+    pub(super) current: ZonePage,
     /// The zone that was last looked up.
-    pub(super) near: ZonePage,
-    /// Free frames outside the hands.
-    pub(super) elsewhere: u64,
+    pub(super) last_zone: ZonePage,
+    /// Free frames outside the cached chunks.
+    pub(super) uncached: u64,
     pub(super) memory: M,
-    pub(super) shelf: Shelf,
+    pub(super) zone_lists: ZoneLists,
     pub(super) ledger: Ledger,
     pub(super) total: u64,
     pub(super) reserved: u64,
@@ -39,7 +39,7 @@ pub struct FrameAllocator<M> {
 
 impl<M> core::fmt::Debug for FrameAllocator<M> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let free = self.elsewhere + self.right.free + self.left.free;
+        let free = self.uncached + self.active.free + self.returning.free;
         write!(f, "{free:#x} of {:#x} frames free, {:#x} reserved", self.total, self.reserved)
     }
 }
@@ -57,14 +57,14 @@ impl<M: FrameMemory> FrameAllocator<M> {
     ) -> Result<Self, FrameError> {
         let (ledger, totals) = Ledger::new(map, &mut memory)?;
         Ok(Self {
-            right: EMPTY,
-            left: EMPTY,
+            active: EMPTY,
+            returning: EMPTY,
             streak: (NONE, 0),
-            home: NO_ZONE,
-            near: NO_ZONE,
-            elsewhere: totals.free,
+            current: NO_ZONE,
+            last_zone: NO_ZONE,
+            uncached: totals.free,
             memory,
-            shelf: Shelf::default(),
+            zone_lists: ZoneLists::default(),
             ledger,
             total: totals.total,
             reserved: totals.total - totals.free,
@@ -86,7 +86,7 @@ impl<M: FrameMemory> FrameAllocator<M> {
 
     /// Frames that are free.
     pub fn free_frames(&self) -> u64 {
-        self.elsewhere + self.right.free + self.left.free
+        self.uncached + self.active.free + self.returning.free
     }
 
     /// Takes one frame. Its contents are whatever was there.
@@ -95,15 +95,15 @@ impl<M: FrameMemory> FrameAllocator<M> {
     /// `OutOfFrames` if none is free.
     #[inline]
     pub fn allocate_frame(&mut self) -> Result<Frame, FrameError> {
-        if self.right.free != 0 {
-            let field = field_at(&mut self.memory, self.right.line);
-            let word = self.right.word as usize % UNITS / 64;
+        if self.active.free != 0 {
+            let field = field_at(&mut self.memory, self.active.line);
+            let word = self.active.word as usize % UNITS / 64;
             let free = field.free_in(word);
             if free != 0 {
                 let bit = free.trailing_zeros();
                 field.take_single(word, bit);
-                self.right.free -= 1;
-                return Ok(frame(self.right.word + u64::from(bit)));
+                self.active.free -= 1;
+                return Ok(frame(self.active.word + u64::from(bit)));
             }
         }
         self.allocate_small(0)
@@ -117,18 +117,18 @@ impl<M: FrameMemory> FrameAllocator<M> {
     pub fn free_frame(&mut self, frame: Frame) -> Result<(), FrameError> {
         let number = frame.number();
         let chunk = number >> CHUNK_SHIFT;
-        let hand = if chunk == self.right.chunk {
-            &mut self.right
-        } else if chunk == self.left.chunk {
-            &mut self.left
+        let cached = if chunk == self.active.chunk {
+            &mut self.active
+        } else if chunk == self.returning.chunk {
+            &mut self.returning
         } else {
-            return self.free_frame_elsewhere(frame);
+            return self.free_frame_uncached(frame);
         };
-        if field_at(&mut self.memory, hand.line).free_single(number as usize % UNITS).is_none() {
+        if field_at(&mut self.memory, cached.line).free_single(number as usize % UNITS).is_none() {
             return Err(self.refusal(frame, 1));
         }
-        hand.free += 1;
-        hand.word = number & !63;
+        cached.free += 1;
+        cached.word = number & !63;
         Ok(())
     }
 
@@ -197,10 +197,5 @@ impl<M: FrameMemory> FrameAllocator<M> {
             self.free_frame(*frame).map_err(|error| (index, error))?;
         }
         Ok(())
-    }
-
-    /// Bytes of the allocator's own tables: carved out at the start, written as memory is touched.
-    pub fn metadata_bytes(&self) -> u64 {
-        self.ledger.length() << PAGE_SHIFT
     }
 }

@@ -1,9 +1,9 @@
-//! Chunks and zones: blocks of whole chunks, and where what is not in hand is filed.
+//! Chunks and zones: blocks of whole chunks, and where what is not cached is filed.
 //!
-//! A zone is touched once, when something in it is first asked for; from then on its page says everything. The home
+//! A zone is touched once, when something in it is first asked for; from then on its page says everything. The current
 //! zone is filed nowhere, every other one under its best split chunk and its best block of whole chunks.
 
-use super::field::{Field, Paint, TOP, UNITS, Unit};
+use super::field::{Field, State, TOP, UNITS, Unit};
 use super::ledger::ZonePlace;
 use super::memory::{FrameMemory, OwnedFrame, OwnedLine, frame};
 use super::zone::{CHUNK_SHIFT, LARGE, OUT, SMALL, WHOLE, ZONE_SHIFT, Zone, field_at, zone_at};
@@ -30,20 +30,20 @@ pub(super) const fn chunk_index(chunk: u64) -> usize {
 }
 
 impl<M: FrameMemory> FrameAllocator<M> {
-    /// Orders of whole chunks: from the home zone, else from the zone that fits best.
+    /// Orders of whole chunks: from the current zone, else from the zone that fits best.
     pub(super) fn allocate_chunks(&mut self, order: Order) -> Result<Frame, FrameError> {
         let chunk_order = order.get() - CHUNK_SHIFT as u8;
         loop {
-            if let Some(record) = self.home_record()
+            if let Some(record) = self.current_record()
                 && let Some(index) = record.chunks.take(chunk_order)
             {
-                self.elsewhere -= order.frames();
-                return Ok(frame((self.home.number << ZONE_SHIFT) + ((index as u64) << CHUNK_SHIFT)));
+                self.uncached -= order.frames();
+                return Ok(frame((self.current.number << ZONE_SHIFT) + ((index as u64) << CHUNK_SHIFT)));
             }
-            if let Some(page) = self.shelf.best(LARGE, chunk_order + 1) {
-                self.go_home(page);
-            } else if self.right.free == UNITS as u64 || self.left.free == UNITS as u64 {
-                self.put_back_hands();
+            if let Some(page) = self.zone_lists.best(LARGE, chunk_order + 1) {
+                self.make_current(page);
+            } else if self.active.free == UNITS as u64 || self.returning.free == UNITS as u64 {
+                self.file_cached();
             } else if !self.touch_fresh() {
                 return Err(FrameError::OutOfFrames { order, free: self.free_frames() });
             }
@@ -62,13 +62,13 @@ impl<M: FrameMemory> FrameAllocator<M> {
         let next = index + length;
         let chunks = &mut zone_at(&mut self.memory, zone.page).chunks;
         // What follows a block of several chunks cannot be told here if it is a split chunk or in another zone.
-        let hidden = length > 1 && (next == UNITS || chunks.unit(next) == Unit::Aside);
+        let hidden = length > 1 && (next == UNITS || chunks.unit(next) == Unit::Reserved);
         if !chunks.is_block(index, length) || (hidden && self.is_later(number + order.frames())) {
             return Err(self.refusal(first, order.frames()));
         }
-        zone_at(&mut self.memory, zone.page).chunks.paint(index, length, Paint::Free);
-        self.elsewhere += order.frames();
-        if zone.number != self.home.number {
+        zone_at(&mut self.memory, zone.page).chunks.set_state(index, length, State::Free);
+        self.uncached += order.frames();
+        if zone.number != self.current.number {
             self.grow(zone.page, index);
         }
         Ok(())
@@ -79,9 +79,9 @@ impl<M: FrameMemory> FrameAllocator<M> {
         let record = zone_at(&mut self.memory, page);
         let line = record.line(index);
         let free = record.chunks.unit(index) == Unit::Free;
-        record.chunks.paint(index, 1, Paint::Aside);
+        record.chunks.set_state(index, 1, State::Reserved);
         record.refile(index, class);
-        *field_at(&mut self.memory, line) = if free { Field::FREE } else { Field::ASIDE };
+        *field_at(&mut self.memory, line) = if free { Field::FREE } else { Field::RESERVED };
         line
     }
 
@@ -90,20 +90,20 @@ impl<M: FrameMemory> FrameAllocator<M> {
         let record = zone_at(&mut self.memory, page);
         if class > TOP {
             record.refile(index, WHOLE);
-            record.chunks.paint(index, 1, Paint::Free);
+            record.chunks.set_state(index, 1, State::Free);
             self.grow(page, index);
         } else {
             record.refile(index, class);
         }
-        self.shelf_small(page);
+        self.relist_small(page);
     }
 
     /// Files a zone again under the class of its best split chunk, unless it is checked out.
-    pub(super) fn shelf_small(&mut self, page: OwnedFrame) {
+    pub(super) fn relist_small(&mut self, page: OwnedFrame) {
         let record = zone_at(&mut self.memory, page);
         let (old, class) = (record.links[SMALL].class, record.small_class());
         if old != u64::from(OUT) && old != u64::from(class) {
-            self.shelf.refile(&mut self.memory, page, SMALL, class);
+            self.zone_lists.refile(&mut self.memory, page, SMALL, class);
         }
     }
 
@@ -114,47 +114,47 @@ impl<M: FrameMemory> FrameAllocator<M> {
         if old != OUT {
             let class = record.chunks.grown(index, old);
             if class != old {
-                self.shelf.refile(&mut self.memory, page, LARGE, class);
+                self.zone_lists.refile(&mut self.memory, page, LARGE, class);
             }
         }
     }
 
-    /// Makes the zone with this page the home.
-    pub(super) fn go_home(&mut self, page: OwnedFrame) {
-        self.leave_home();
+    /// Makes the zone with this page the current one.
+    pub(super) fn make_current(&mut self, page: OwnedFrame) {
+        self.file_current();
         let Zone { number, origin, .. } = *zone_at(&mut self.memory, page);
         for which in [SMALL, LARGE] {
-            self.shelf.refile(&mut self.memory, page, which, OUT);
+            self.zone_lists.refile(&mut self.memory, page, which, OUT);
         }
-        self.home = ZonePage { number, page, origin };
+        self.current = ZonePage { number, page, origin };
     }
 
-    /// The home zone's page, if there is a home.
+    /// The current zone's page, if there is one.
     #[inline(always)]
-    pub(super) fn home_record(&mut self) -> Option<&mut Zone> {
-        (self.home.number != NONE).then(|| zone_at(&mut self.memory, self.home.page))
+    pub(super) fn current_record(&mut self) -> Option<&mut Zone> {
+        (self.current.number != NONE).then(|| zone_at(&mut self.memory, self.current.page))
     }
 
-    /// Files the home zone again.
-    pub(super) fn leave_home(&mut self) {
-        let home = core::mem::replace(&mut self.home, NO_ZONE);
-        if home.number != NONE {
-            self.refile(home.page);
+    /// Files the current zone again.
+    pub(super) fn file_current(&mut self) {
+        let current = core::mem::replace(&mut self.current, NO_ZONE);
+        if current.number != NONE {
+            self.refile(current.page);
         }
     }
 
-    /// Files a zone under what it has now. Not for the home.
+    /// Files a zone under what it has now. Not for the current one.
     pub(super) fn refile(&mut self, page: OwnedFrame) {
         let record = zone_at(&mut self.memory, page);
         let (small, large) = (record.small_class(), record.chunks.class());
-        self.shelf.refile(&mut self.memory, page, SMALL, small);
-        self.shelf.refile(&mut self.memory, page, LARGE, large);
+        self.zone_lists.refile(&mut self.memory, page, SMALL, small);
+        self.zone_lists.refile(&mut self.memory, page, LARGE, large);
     }
 
     /// The page of a touched zone.
     #[inline(always)]
     pub(super) fn zone(&mut self, number: u64) -> Option<ZonePage> {
-        if self.near.number == number { Some(self.near) } else { self.look_up(number) }
+        if self.last_zone.number == number { Some(self.last_zone) } else { self.look_up(number) }
     }
 
     pub(super) fn look_up(&mut self, number: u64) -> Option<ZonePage> {
@@ -162,8 +162,8 @@ impl<M: FrameMemory> FrameAllocator<M> {
         if !self.ledger.is_touched(&mut self.memory, ordinal) {
             return None;
         }
-        self.near = ZonePage { number, page, origin: bank.origin() };
-        Some(self.near)
+        self.last_zone = ZonePage { number, page, origin: bank.origin() };
+        Some(self.last_zone)
     }
 
     /// The page of the zone with this number, if it is touched.
@@ -184,7 +184,7 @@ impl<M: FrameMemory> FrameAllocator<M> {
                 break;
             }
             if region.released {
-                self.paint_zone(page, start.max(region.start)..end.min(region.end), Paint::Free);
+                self.set_zone_state(page, start.max(region.start)..end.min(region.end), State::Free);
             }
             index += 1;
         }

@@ -6,12 +6,12 @@
 //!    1     1     free
 //!    0     1     single: allocated, a block of one unit
 //!    0     0     later: allocated, not the first unit of its block
-//!    1     0     aside: set aside, or split into smaller units, or the first unit of a block that goes on
+//!    1     0     reserved: not to be given, or split into smaller units, or the first unit of a block that goes on
 //! ```
 //!
 //! Free is `idle & plain`, one operation for 64 units, and aligned free blocks of every order are found in a few
-//! more by folding a word onto itself. A longer block is one unit aside and later ones behind it; nothing else has
-//! later units behind it, so blocks of any length are told apart, and one unit is checked by its own bits alone.
+//! more by folding a word onto itself. A longer block is one reserved unit and later ones after it; nothing else has
+//! later units after it, so blocks of any length are told apart, and one unit is checked by its own bits alone.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -45,19 +45,19 @@ pub(super) enum Unit {
     /// A unit of a block, but not the first.
     Later,
     /// The first unit of a block if a later one follows; else reserved, or split.
-    Aside,
+    Reserved,
 }
 
-/// What to make of units that lie behind each other.
+/// What to make of consecutive units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Paint {
+pub(super) enum State {
     /// All free.
     Free,
     /// All reserved.
-    Aside,
+    Reserved,
     /// One block.
     Block,
-    /// The first units of a block that goes on behind them.
+    /// The first units of a block that goes on after them.
     Front,
     /// The later units of a block.
     Rest,
@@ -87,7 +87,7 @@ fn parts(start: usize, length: usize) -> impl Iterator<Item = (usize, u64)> {
 
 impl Field {
     /// A field of reserved units.
-    pub const ASIDE: Self = Self { idle: [u64::MAX; WORDS], plain: [0; WORDS] };
+    pub const RESERVED: Self = Self { idle: [u64::MAX; WORDS], plain: [0; WORDS] };
 
     /// A field of free units.
     pub const FREE: Self = Self { idle: [u64::MAX; WORDS], plain: [u64::MAX; WORDS] };
@@ -99,7 +99,7 @@ impl Field {
             (1, 1) => Unit::Free,
             (0, 1) => Unit::Single,
             (0, _) => Unit::Later,
-            _ => Unit::Aside,
+            _ => Unit::Reserved,
         }
     }
 
@@ -114,27 +114,27 @@ impl Field {
         (0..WORDS).map(|word| self.free_in(word).count_ones() as u16).sum()
     }
 
-    /// Makes `length` units from `start` on what `paint` says.
-    pub fn paint(&mut self, start: usize, length: usize, paint: Paint) {
-        let (idle, plain) = match paint {
-            Paint::Free => (u64::MAX, u64::MAX),
-            Paint::Aside => (u64::MAX, 0),
-            Paint::Block | Paint::Front | Paint::Rest => (0, 0),
+    /// Makes `length` units from `start` on what `state` says.
+    pub fn set_state(&mut self, start: usize, length: usize, state: State) {
+        let (idle, plain) = match state {
+            State::Free => (u64::MAX, u64::MAX),
+            State::Reserved => (u64::MAX, 0),
+            State::Block | State::Front | State::Rest => (0, 0),
         };
         for (word, mask) in parts(start, length) {
             self.idle[word] = self.idle[word] & !mask | idle & mask;
             self.plain[word] = self.plain[word] & !mask | plain & mask;
         }
         let (word, bit) = (start / 64 % WORDS, 1 << (start % 64));
-        if paint == Paint::Block && length == 1 {
+        if state == State::Block && length == 1 {
             self.plain[word] |= bit;
-        } else if matches!(paint, Paint::Block | Paint::Front) {
+        } else if matches!(state, State::Block | State::Front) {
             self.idle[word] |= bit;
         }
     }
 
     /// Whether `length` units from `start` on are exactly one block. For more than one, the caller looks at the
-    /// unit behind the last if that lies in another field.
+    /// unit after the last if that lies in another field.
     pub fn is_block(&self, start: usize, length: usize) -> bool {
         if length == 1 {
             return self.unit(start) == Unit::Single;
@@ -207,7 +207,7 @@ impl Field {
             return Some(word * 64 + bit as usize);
         }
         let index = self.find(order)?;
-        self.paint(index, 1 << order, Paint::Block);
+        self.set_state(index, 1 << order, State::Block);
         Some(index)
     }
 

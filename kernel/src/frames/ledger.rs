@@ -50,7 +50,7 @@ pub(super) struct Region {
 pub(super) struct Bank {
     /// The first chunk, whose field is the first in `fields`.
     pub first_chunk: u64,
-    /// The chunk behind the last.
+    /// The chunk after the last.
     pub end_chunk: u64,
     /// Frame number of the first page of chunk fields.
     pub fields: u64,
@@ -139,7 +139,7 @@ impl<I: Iterator<Item = (PhysRange, RegionKind)>> Banks<I> {
 }
 
 impl<I: Iterator<Item = (PhysRange, RegionKind)>> Iterator for Banks<I> {
-    /// The first chunk and the one behind the last.
+    /// The first chunk and the one after the last.
     type Item = (u64, u64);
 
     fn next(&mut self) -> Option<(u64, u64)> {
@@ -163,7 +163,7 @@ impl Ledger {
     /// Records `map` and carves out the metadata.
     ///
     /// # Errors
-    /// `BadRegion` for a region that is not page-aligned or not behind its predecessor, `NoRoom` if no free region
+    /// `BadRegion` for a region that is not page-aligned or not after its predecessor, `NoRoom` if no free region
     /// can hold the metadata.
     pub fn new<M: FrameMemory>(
         map: impl Iterator<Item = (PhysRange, RegionKind)> + Clone,
@@ -263,7 +263,7 @@ impl Ledger {
         *self.word(memory, index * REGION_WORDS + 2) |= RELEASED;
     }
 
-    /// The index of the first region that ends behind `number`.
+    /// The index of the first region that ends after `number`.
     pub fn region_at<M: FrameMemory>(&self, memory: &mut M, number: u64) -> u64 {
         let (mut low, mut high) = (0, self.regions);
         while low < high {
@@ -350,12 +350,12 @@ impl Ledger {
 
 /// Counts the map's frames and its regions, after checking every one.
 fn check(map: impl Iterator<Item = (PhysRange, RegionKind)>) -> Result<(Totals, u64), FrameError> {
-    let (mut totals, mut regions, mut behind) = (Totals::default(), 0, 0);
+    let (mut totals, mut regions, mut end) = (Totals::default(), 0, 0);
     for (region, kind) in map.filter(|(range, _)| !range.is_empty()) {
-        if !region.is_aligned(PageSize::Size4K) || region.start().get() < behind {
+        if !region.is_aligned(PageSize::Size4K) || region.start().get() < end {
             return Err(FrameError::BadRegion { region, kind });
         }
-        behind = region.end();
+        end = region.end();
         regions += 1;
         let frames = region.len() >> PAGE_SHIFT;
         if kind != RegionKind::MMIO {

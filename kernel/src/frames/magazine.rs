@@ -84,7 +84,7 @@ impl<const N: usize> Magazine<N> {
     /// Gives all frames back: for a CPU that goes to sleep.
     ///
     /// # Errors
-    /// That of the first frame that is refused, which is in neither then; the ones behind it are still here.
+    /// That of the first frame that is refused, which is in neither then; the ones after it are still here.
     pub fn drain<M: FrameMemory, I: Interrupts>(
         &mut self,
         shared: &Lock<FrameAllocator<M>, I>,

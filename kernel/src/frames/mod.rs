@@ -18,16 +18,16 @@
 //!   carved out of the first free region that can hold it) and found by arithmetic: no pointers, no recursion.
 //! - Every chunk and zone is filed under the largest block that it can give, so an allocation fails only when no
 //!   aligned block of that size is free, and never searches.
-//! - Two chunks (one in each *hand*) and one zone (the *home*) are checked out: what is taken from or given back to
+//! - Two chunks are *cached* and one zone is *current*, filed nowhere: what is taken from or given back to
 //!   them refiles nothing. They are filed again when others take their place.
 //! - `free + allocated + reserved = total`.
 
 mod allocator;
+mod cached;
 mod chunks;
 mod direct_map;
 mod error;
 mod field;
-mod hands;
 mod ledger;
 mod magazine;
 mod memory;

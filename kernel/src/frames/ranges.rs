@@ -1,10 +1,10 @@
 //! Ranges of any length: allocating, freeing, reserving and reclaiming them.
 //!
-//! These operations file the hands and the home first, so everything is exact, and then paint zone by zone, chunk by
+//! These operations file the cached chunks and the current zone first, so everything is exact, and then go zone by zone, chunk by
 //! chunk. They cost in proportion to the chunks that they touch and look before they change anything.
 
 use super::chunks::chunk_index;
-use super::field::{Paint, TOP, UNITS};
+use super::field::{State, TOP, UNITS};
 use super::ledger::is_reclaimable;
 use super::memory::{FrameMemory, OwnedFrame, frame};
 use super::uses::Use;
@@ -14,7 +14,7 @@ use core::ops::Range;
 use shared_abi::addr::{Frame, PAGE, PhysAddr, PhysRange};
 use shared_abi::memory::RegionKind;
 
-/// One or more frames behind each other, all of which have a number.
+/// One or more consecutive frames, all of which have a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameRange {
     first: Frame,
@@ -51,7 +51,7 @@ impl FrameRange {
 }
 
 impl<M: FrameMemory> FrameAllocator<M> {
-    /// Takes `frames` frames behind each other, the first at a multiple of `alignment`. Their contents are whatever
+    /// Takes `frames` consecutive frames, the first at a multiple of `alignment`. Their contents are whatever
     /// was there.
     ///
     /// # Errors
@@ -67,9 +67,9 @@ impl<M: FrameMemory> FrameAllocator<M> {
                 if frames < order.frames() {
                     let start = first.number();
                     self.settle();
-                    self.paint(start..start + order.frames(), Paint::Free);
-                    self.paint(start..start + frames, Paint::Block);
-                    self.elsewhere += order.frames() - frames;
+                    self.set_state(start..start + order.frames(), State::Free);
+                    self.set_state(start..start + frames, State::Block);
+                    self.uncached += order.frames() - frames;
                 }
                 return Ok(FrameRange { first, frames });
             }
@@ -80,8 +80,8 @@ impl<M: FrameMemory> FrameAllocator<M> {
             alignment,
             free: self.free_frames(),
         })?;
-        self.paint(start..start + frames, Paint::Block);
-        self.elsewhere -= frames;
+        self.set_state(start..start + frames, State::Block);
+        self.uncached -= frames;
         Ok(FrameRange { first: frame(start), frames })
     }
 
@@ -103,8 +103,8 @@ impl<M: FrameMemory> FrameAllocator<M> {
             return Err(self.refusal(range.first, range.frames));
         }
         self.settle();
-        self.paint(numbers, Paint::Free);
-        self.elsewhere += range.frames;
+        self.set_state(numbers, State::Free);
+        self.uncached += range.frames;
         Ok(())
     }
 
@@ -125,14 +125,14 @@ impl<M: FrameMemory> FrameAllocator<M> {
         // A block of an order lies in one zone.
         if let Some(page) = self.zone_page(start >> ZONE_SHIFT) {
             for piece in (start..end).step_by(into.frames() as usize) {
-                self.paint_zone(page, piece..piece + into.frames(), Paint::Block);
+                self.set_zone_state(page, piece..piece + into.frames(), State::Block);
             }
             self.refile(page);
         }
         Ok(())
     }
 
-    /// Sets free frames aside, so that nothing is allocated there until they are released.
+    /// Reserves free frames: nothing is allocated there until they are released.
     ///
     /// # Errors
     /// `Foreign`, `Reserved` or `WrongBlock` if any frame of the range is not free; nothing is changed then.
@@ -140,13 +140,13 @@ impl<M: FrameMemory> FrameAllocator<M> {
         self.settle();
         let numbers = range.numbers();
         self.expect(range, |what| what == Use::Free)?;
-        self.paint(numbers, Paint::Aside);
-        self.elsewhere -= range.frames;
+        self.set_state(numbers, State::Reserved);
+        self.uncached -= range.frames;
         self.reserved += range.frames;
         Ok(())
     }
 
-    /// Frees frames that [`FrameAllocator::reserve`] set aside, all of them or some.
+    /// Frees frames that [`FrameAllocator::reserve`] reserved, all of them or some.
     ///
     /// # Errors
     /// `Foreign`, `Reserved` (by the memory map), `AlreadyFree` or `WrongBlock`; nothing is changed then.
@@ -154,8 +154,8 @@ impl<M: FrameMemory> FrameAllocator<M> {
         self.settle();
         let numbers = range.numbers();
         self.expect(range, |what| matches!(what, Use::Reserved { released: true, .. }))?;
-        self.paint(numbers, Paint::Free);
-        self.elsewhere += range.frames;
+        self.set_state(numbers, State::Free);
+        self.uncached += range.frames;
         self.reserved -= range.frames;
         Ok(())
     }
@@ -188,46 +188,46 @@ impl<M: FrameMemory> FrameAllocator<M> {
         while let Some(region) = self.ledger.region(&mut self.memory, index) {
             if region.kind == kind {
                 // A zone that is not touched yet will find the region free when it is.
-                self.paint_touched(region.start..region.end, Paint::Free);
+                self.set_touched_state(region.start..region.end, State::Free);
                 self.ledger.release(&mut self.memory, index);
                 frames += region.end - region.start;
             }
             index += 1;
         }
-        self.elsewhere += frames;
+        self.uncached += frames;
         self.reserved -= frames;
         Ok(frames)
     }
 
-    /// Files the hands and the home, so that every chunk and zone is in its class.
+    /// Files the cached chunks and the current zone, so that every chunk and zone is in its class.
     pub(super) fn settle(&mut self) {
-        self.put_back_hands();
-        self.leave_home();
+        self.file_cached();
+        self.file_current();
     }
 
-    /// Makes `numbers` what `paint` says. The hands and the home are filed; the zones get touched.
-    fn paint(&mut self, numbers: Range<u64>, paint: Paint) {
+    /// Makes `numbers` what `state` says. Cached chunks and current zone are filed; the zones get touched.
+    fn set_state(&mut self, numbers: Range<u64>, state: State) {
         for zone in numbers.start >> ZONE_SHIFT..=(numbers.end - 1) >> ZONE_SHIFT {
             self.touched(zone);
         }
-        self.paint_touched(numbers, paint);
+        self.set_touched_state(numbers, state);
     }
 
     /// The same for the touched ones of the zones.
-    fn paint_touched(&mut self, numbers: Range<u64>, mut paint: Paint) {
+    fn set_touched_state(&mut self, numbers: Range<u64>, mut state: State) {
         for zone in numbers.start >> ZONE_SHIFT..=(numbers.end - 1) >> ZONE_SHIFT {
             let end = numbers.end.min((zone + 1) << ZONE_SHIFT);
-            let (piece, rest) = pieces(paint, end == numbers.end);
+            let (piece, rest) = pieces(state, end == numbers.end);
             if let Some(page) = self.zone_page(zone) {
-                self.paint_zone(page, numbers.start.max(zone << ZONE_SHIFT)..end, piece);
+                self.set_zone_state(page, numbers.start.max(zone << ZONE_SHIFT)..end, piece);
                 self.refile(page);
             }
-            paint = rest;
+            state = rest;
         }
     }
 
     /// The same inside one zone, which the caller files again.
-    pub(super) fn paint_zone(&mut self, page: OwnedFrame, numbers: Range<u64>, mut paint: Paint) {
+    pub(super) fn set_zone_state(&mut self, page: OwnedFrame, numbers: Range<u64>, mut state: State) {
         let mut at = numbers.start;
         while at < numbers.end {
             let (chunk, index) = (chunk_index(at >> CHUNK_SHIFT), at as usize % UNITS);
@@ -236,38 +236,38 @@ impl<M: FrameMemory> FrameAllocator<M> {
                 0 => numbers.end.min(((at >> CHUNK_SHIFT) + 1) << CHUNK_SHIFT),
                 _ => at + (wholes << CHUNK_SHIFT),
             };
-            let (piece, rest) = pieces(paint, end == numbers.end);
+            let (piece, rest) = pieces(state, end == numbers.end);
             match wholes {
-                0 => self.paint_frames(page, chunk, index, (end - at) as usize, piece),
-                _ => self.paint_wholes(page, chunk, wholes as usize, piece),
+                0 => self.set_frames(page, chunk, index, (end - at) as usize, piece),
+                _ => self.set_whole_chunks(page, chunk, wholes as usize, piece),
             }
-            (at, paint) = (end, rest);
+            (at, state) = (end, rest);
         }
     }
 
-    /// Paints `count` chunks from `index` on as wholes.
-    fn paint_wholes(&mut self, page: OwnedFrame, index: usize, count: usize, paint: Paint) {
+    /// Sets `count` chunks from `index` on as wholes.
+    fn set_whole_chunks(&mut self, page: OwnedFrame, index: usize, count: usize, state: State) {
         let record = zone_at(&mut self.memory, page);
         for chunk in index..(index + count).min(UNITS) {
             if record.class[chunk] != WHOLE {
                 record.refile(chunk, WHOLE);
             }
         }
-        record.chunks.paint(index, count, paint);
+        record.chunks.set_state(index, count, state);
     }
 
-    /// Paints frames of one chunk, which gets a field of its own unless it is free as a whole then.
-    fn paint_frames(&mut self, page: OwnedFrame, chunk: usize, start: usize, count: usize, paint: Paint) {
+    /// Sets frames of one chunk, which gets a field of its own unless it is free as a whole then.
+    fn set_frames(&mut self, page: OwnedFrame, chunk: usize, start: usize, count: usize, state: State) {
         let record = zone_at(&mut self.memory, page);
         let line = match record.class[chunk % UNITS] {
             WHOLE => self.split(page, chunk, 0),
             _ => record.line(chunk),
         };
         let field = field_at(&mut self.memory, line);
-        field.paint(start, count, paint);
+        field.set_state(start, count, state);
         let class = field.class();
         if class > TOP {
-            self.paint_wholes(page, chunk, 1, Paint::Free);
+            self.set_whole_chunks(page, chunk, 1, State::Free);
         } else {
             zone_at(&mut self.memory, page).refile(chunk, class);
         }
@@ -279,11 +279,11 @@ const fn kind_bit(kind: RegionKind) -> u64 {
     1 << (kind.0 % 64)
 }
 
-/// How a piece of a range is painted, and what follows it, depending on whether it is the last piece.
-const fn pieces(paint: Paint, last: bool) -> (Paint, Paint) {
-    match paint {
-        Paint::Block if last => (Paint::Block, Paint::Rest),
-        Paint::Block | Paint::Front => (Paint::Front, Paint::Rest),
+/// The state of a piece of a range, and what follows it, depending on whether it is the last piece.
+const fn pieces(state: State, last: bool) -> (State, State) {
+    match state {
+        State::Block if last => (State::Block, State::Rest),
+        State::Block | State::Front => (State::Front, State::Rest),
         same => (same, same),
     }
 }

@@ -9,7 +9,7 @@ use core::ops::Range;
 use shared_abi::addr::Frame;
 use shared_abi::memory::RegionKind;
 
-/// What some frames behind each other are.
+/// What some consecutive frames are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
     /// Nothing that the memory map lists.
@@ -34,7 +34,7 @@ pub(super) struct Stretch {
 }
 
 impl<M: FrameMemory> FrameAllocator<M> {
-    /// What `number` and the frames behind it are.
+    /// What `number` and the frames after it are.
     pub(super) fn stretch(&mut self, number: u64) -> Stretch {
         let mut limit = ((number >> ZONE_SHIFT) + 1) << ZONE_SHIFT;
         let page = self.zone_page(number >> ZONE_SHIFT);
@@ -51,20 +51,20 @@ impl<M: FrameMemory> FrameAllocator<M> {
                 (field.unit(index), field.run(index))
             };
             limit = number + length as u64;
-            // The last unit that is aside is the first one of a block if a later one follows.
-            let leads = unit == Unit::Aside && self.is_later(limit);
+            // The last reserved unit is the first one of a block if a later one follows.
+            let leads = unit == Unit::Reserved && self.is_later(limit);
             match unit {
                 Unit::Free => return Stretch { what: Use::Free, end: limit },
                 Unit::Later => return Stretch { what: Use::Later, end: limit },
-                Unit::Single | Unit::Aside if whole && index != 0 && (leads || unit == Unit::Single) => {
+                Unit::Single | Unit::Reserved if whole && index != 0 && (leads || unit == Unit::Single) => {
                     return Stretch { what: Use::Later, end: limit };
                 }
                 Unit::Single => return Stretch { what: Use::First, end: number + 1 },
-                Unit::Aside if leads && (whole || length == 1) => {
+                Unit::Reserved if leads && (whole || length == 1) => {
                     return Stretch { what: Use::First, end: number + 1 };
                 }
-                Unit::Aside if leads => limit -= 1,
-                Unit::Aside => {}
+                Unit::Reserved if leads => limit -= 1,
+                Unit::Reserved => {}
             }
         }
         let index = self.ledger.region_at(&mut self.memory, number);

@@ -54,9 +54,9 @@ pub(super) struct Zone {
     pub classes: u64,
     /// The lists that the zone is in.
     pub links: [Link; 2],
-    /// The chunks: free, allocated as wholes, or aside.
+    /// The chunks: free, allocated as wholes, or reserved.
     pub chunks: Field,
-    /// The class of each chunk: 0 to 9 if it is split, `OUT` for the one in hand, else `WHOLE`.
+    /// The class of each chunk: 0 to 9 if it is split, `OUT` for a cached one, else `WHOLE`.
     pub class: [u8; UNITS],
     /// `members[c - 1]`: the split chunks of class `c`.
     members: [[u64; UNITS / 64]; SPLIT_CLASSES],
@@ -100,7 +100,7 @@ impl Zone {
         self.origin = origin;
         self.classes = 0;
         self.links = [NO_LINK; 2];
-        self.chunks = Field::ASIDE;
+        self.chunks = Field::RESERVED;
         self.class.fill(WHOLE);
         self.members.as_flattened_mut().fill(0);
     }
@@ -146,14 +146,14 @@ impl Zone {
 /// The zones that are not checked out, filed under their two classes. Reaching the best one takes no search
 /// however many there are.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Shelf {
+pub(super) struct ZoneLists {
     /// The first zone's page in the list of each class.
     heads: [[u64; 11]; 2],
     /// Bit `c`: the list of class `c` is not empty.
     classes: [u32; 2],
 }
 
-impl Shelf {
+impl ZoneLists {
     /// Puts the zone into the list of `class`, out of the one that it is in. Class 0 and `OUT` have no list.
     pub fn refile<M: FrameMemory>(&mut self, memory: &mut M, page: OwnedFrame, which: usize, class: u8) {
         let which = which % 2;

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Found when a block is given back: a foreign pointer, a second free (until the block is handed out again), a
-//! wrong size, bytes written before or behind the block. Found when it leaves the quarantine or at
+//! wrong size, bytes written before or after the block. Found when it leaves the quarantine or at
 //! [`CheckedHeap::verify`]: writes after the free. An address is looked up in the heap's own tables before
 //! anything is read through it.
 #![expect(unsafe_code, reason = "it looks at bytes around blocks, after the tables have proved them mapped")]
@@ -32,14 +32,14 @@ pub const RED: u8 = 0xFB;
 const LIVE_TAG: u64 = 0x4C49_5645_424C_4F43;
 const FREED_TAG: u64 = 0x4652_4545_424C_4F43;
 
-/// Red bytes between the header and the user's bytes, and at least as many behind those.
+/// Red bytes between the header and the user's bytes, and at least as many after those.
 const RED_BYTES: usize = 24;
 
 /// Blocks that rest before they are used again, and bytes in them.
 const RESTING: usize = 64;
 const RESTING_BYTES: usize = 1 << 20;
 
-/// In front of the red zone. The tag is mixed with the address, so that a copy of it elsewhere is none.
+/// In front of the red zone. The tag is mixed with the address, so that a copy at another address is none.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Header {

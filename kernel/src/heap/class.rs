@@ -1,7 +1,7 @@
 //! Size classes: which block size serves a request.
 //!
 //! Steps of 16 bytes up to 128, then four per doubling, so that no more than a fifth of a block of over 128
-//! bytes is slack. A class says nothing about places: where its blocks lie is [`super::zone`]'s business.
+//! bytes is slack. A class says nothing about places: where its blocks lie is [`super::area`]'s business.
 //!
 //! ```text
 //! index   0  1 …  7 │   8   9  10  11 │  12 …  15 │ … │    40 …    43
@@ -115,8 +115,8 @@ impl Class {
         SIZES[self.0 as usize] as usize
     }
 
-    /// The zone whose spans suit the class: at least 16 blocks a span up to 1 KiB, 8 up to 8 KiB, then 4.
-    pub(super) const fn zone(self) -> usize {
+    /// The area whose spans suit the class: at least 16 blocks a span up to 1 KiB, 8 up to 8 KiB, then 4.
+    pub(super) const fn area(self) -> usize {
         match self.0 {
             0..12 => 0,
             12..20 => 1,
@@ -179,8 +179,8 @@ mod tests {
     fn spans_hold_enough_blocks_of_their_class() {
         for index in 0..CLASSES as u8 {
             let class = Class::at(index).unwrap();
-            let blocks = (0x1000 << (2 * class.zone())) / class.block();
-            assert!(blocks >= [16, 16, 8, 4][class.zone()], "{index}: {blocks}");
+            let blocks = (0x1000 << (2 * class.area())) / class.block();
+            assert!(blocks >= [16, 16, 8, 4][class.area()], "{index}: {blocks}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The kernel's heap: size classes in front, linked_list_allocator behind, frames underneath.
+//! The kernel's heap: size classes in front, linked_list_allocator for larger blocks, frames underneath.
 //!
 //! A request of up to 64 KiB takes the first free block of its class's active span: a dozen instructions, however
 //! many blocks are live. Larger ones are page runs. The heap owns a window of addresses ([`HeapPages::window`]),
@@ -7,16 +7,16 @@
 //! damages other blocks but not the heap's own tables.
 //!
 //! ```text
-//! window │ zone 0: 4 KiB units │ zone 1: 16 KiB │ zone 2: 64 KiB │ zone 3: 256 KiB │ page runs              │
+//! window │ area 0: 4 KiB units │ area 1: 16 KiB │ area 2: 64 KiB │ area 3: 256 KiB │ page runs              │
 //! blocks │ 16 … 256 B          │ … 1 KiB        │ … 8 KiB        │ … 64 KiB        │ larger, or aligned more│
 //!          └ each: descriptor table, then units                                       └ words, then pages
 //! ```
 //!
 //! A span is *active* (its class allocates from it), *partial* (on its class's list: it has free blocks), *full*
-//! (in no list), or the zone's again when its last block is freed:
+//! (in no list), or the area's again when its last block is freed:
 //!
 //! ```text
-//! zone ──take──► active ──drained──► full ──free──► partial ──chosen──► active
+//! area ──take──► active ──drained──► full ──free──► partial ──chosen──► active
 //!   ▲                                  └────────┬──────┘
 //!   └─────────────── last block freed ──────────┘
 //! ```
@@ -28,23 +28,23 @@ pub mod error;
 pub mod global;
 pub mod pages;
 
+mod area;
 mod class;
 mod raw;
 mod runs;
-mod zone;
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use shared_abi::addr::VirtRange;
 
+use area::{AREAS, Area, LARGEST_UNIT, unit_shift};
 use class::{CLASSES, Class};
 pub use error::HeapError;
 use pages::Backing;
 pub use pages::{HeapPages, Unbacked};
 use raw::{Pushed, Span};
 use runs::{NoRun, Runs};
-use zone::{LARGEST_UNIT, ZONES, Zone, unit_shift};
 
 /// The classes rounded up to a power of two, so that an index needs no check.
 const SLOTS: usize = CLASSES.next_power_of_two();
@@ -96,12 +96,12 @@ pub trait Blocks {
 /// The heap. `const`-constructible, so that it can be a static; it serves nothing before [`start`](Self::start).
 pub struct Heap<P> {
     base: usize,
-    zone_shift: u32,
-    /// Where a zone's table would begin if the heap's base were its first unit.
-    tables: [usize; ZONES],
+    area_shift: u32,
+    /// Where an area's table would begin if the heap's base were its first unit.
+    tables: [usize; AREAS],
     active: [&'static Span; SLOTS],
     partial: [Partial; CLASSES],
-    zones: [Zone; ZONES],
+    areas: [Area; AREAS],
     runs: Runs,
     backing: Backing<P>,
 }
@@ -135,12 +135,12 @@ impl<P: HeapPages> Heap<P> {
     pub const fn new() -> Self {
         Self {
             base: 0,
-            // Every address lies past all zones, in runs of which there are none.
-            zone_shift: 0,
-            tables: [0; ZONES],
-            active: [Span::nobody(); SLOTS],
+            // Every address lies past all areas, in runs of which there are none.
+            area_shift: 0,
+            tables: [0; AREAS],
+            active: [Span::none(); SLOTS],
             partial: [const { Partial { first: None, last: None } }; CLASSES],
-            zones: [const { Zone::none() }; ZONES],
+            areas: [const { Area::none() }; AREAS],
             runs: Runs::none(),
             backing: Backing::none(),
         }
@@ -148,7 +148,7 @@ impl<P: HeapPages> Heap<P> {
 
     /// Gives the heap its window and the memory behind it. Maps nothing yet.
     ///
-    /// Each zone gets the largest power of two of which the window holds six, page runs the rest.
+    /// Each area gets the largest power of two of which the window holds six, page runs the rest.
     pub fn start(&mut self, pages: P) -> Result<(), HeapError> {
         let window = pages.window();
         let refusal = HeapError::CannotStart { window: window.len() };
@@ -160,15 +160,15 @@ impl<P: HeapPages> Heap<P> {
             return Err(refusal);
         }
         self.base = base;
-        self.zone_shift = share.ilog2();
-        for index in 0..ZONES {
-            let zone = Zone::over(index, base + (index << self.zone_shift), 1 << self.zone_shift);
+        self.area_shift = share.ilog2();
+        for index in 0..AREAS {
+            let area = Area::over(index, base + (index << self.area_shift), 1 << self.area_shift);
             let shift = unit_shift(index);
-            let units_before = (index << self.zone_shift) >> shift;
-            self.tables[index] = zone.table().wrapping_sub(units_before * size_of::<Span>());
-            self.zones[index] = zone;
+            let units_before = (index << self.area_shift) >> shift;
+            self.tables[index] = area.table().wrapping_sub(units_before * size_of::<Span>());
+            self.areas[index] = area;
         }
-        let runs = base + (ZONES << self.zone_shift);
+        let runs = base + (AREAS << self.area_shift);
         self.runs = Runs::over(runs, (end - runs) & !0xFFF);
         self.backing = Backing::with(pages);
         Ok(())
@@ -211,7 +211,7 @@ impl<P: HeapPages> Heap<P> {
         })
     }
 
-    /// A block of a class; a page run if there is no class for it, or the zones' addresses are used up.
+    /// A block of a class; a page run if there is no class for it, or the areas' addresses are used up.
     fn find(&mut self, layout: Layout) -> Result<NonNull<u8>, NoRun> {
         if let Some(class) = Class::of(layout)
             && let Some(block) = self.refill(class)?
@@ -222,13 +222,13 @@ impl<P: HeapPages> Heap<P> {
     }
 
     /// Gives `class` an active span with free blocks and pops one: the rest of the active one, a partial one, or
-    /// a new one. `Ok(None)` if no zone has a unit left.
+    /// a new one. `Ok(None)` if no area has a unit left.
     fn refill(&mut self, class: Class) -> Result<Option<NonNull<u8>>, Unbacked> {
         let slot = class.index();
         let active = self.active[slot];
         let mut carved = Ok(false);
-        if !active.is_nobody() && !active.has_free() {
-            carved = self.zones[active.zone()].carve(active, class, &mut self.backing);
+        if !active.is_none() && !active.has_free() {
+            carved = self.areas[active.area()].carve(active, class, &mut self.backing);
         }
         if let Some(block) = self.pop(class) {
             return Ok(Some(block));
@@ -239,11 +239,11 @@ impl<P: HeapPages> Heap<P> {
             return Ok(self.pop(class));
         }
         carved?;
-        for at in class.zone()..ZONES {
-            let zone = &mut self.zones[at];
-            let Some(span) = zone.take(class, &mut self.backing)? else { continue };
-            if let Err(refusal) = zone.carve(span, class, &mut self.backing) {
-                zone.put(span);
+        for at in class.area()..AREAS {
+            let area = &mut self.areas[at];
+            let Some(span) = area.take(class, &mut self.backing)? else { continue };
+            if let Err(refusal) = area.carve(span, class, &mut self.backing) {
+                area.put(span);
                 return Err(refusal);
             }
             self.activate(slot, span);
@@ -256,7 +256,7 @@ impl<P: HeapPages> Heap<P> {
     /// or, after a refused mapping, as good as full until a block of it is freed.
     fn activate(&mut self, slot: usize, span: &'static Span) {
         let former = core::mem::replace(&mut self.active[slot], span);
-        if !former.is_nobody() {
+        if !former.is_none() {
             former.deactivate();
         }
         span.activate();
@@ -296,9 +296,9 @@ impl<P: HeapPages> Heap<P> {
             Pushed::Partial => self.link(slot, span),
             Pushed::Empty => {
                 self.unlink(slot, span);
-                self.zones[span.zone()].put(span);
+                self.areas[span.area()].put(span);
             }
-            Pushed::EmptyFromFull => self.zones[span.zone()].put(span),
+            Pushed::EmptyFromFull => self.areas[span.area()].put(span),
         }
     }
 
@@ -307,15 +307,15 @@ impl<P: HeapPages> Heap<P> {
     pub fn trim(&mut self) -> usize {
         for slot in 0..CLASSES {
             let span = self.active[slot];
-            if !span.is_nobody() && span.live() == 0 {
+            if !span.is_none() && span.live() == 0 {
                 span.deactivate();
-                self.active[slot] = Span::nobody();
-                self.zones[span.zone()].put(span);
+                self.active[slot] = Span::none();
+                self.areas[span.area()].put(span);
             }
         }
         let mut bytes = self.runs.trim(&mut self.backing);
-        for zone in &mut self.zones {
-            bytes += zone.trim(&mut self.backing);
+        for area in &mut self.areas {
+            bytes += area.trim(&mut self.backing);
         }
         bytes
     }
@@ -328,7 +328,7 @@ impl<P: HeapPages> Heap<P> {
             unused: self.runs.free(),
             ..HeapStatistics::default()
         };
-        for span in self.zones.iter().flat_map(Zone::spans) {
+        for span in self.areas.iter().flat_map(Area::spans) {
             match span.class() {
                 Some(class) => statistics.small += span.live() * class.block(),
                 None => statistics.unused += span.committed(),
@@ -340,13 +340,13 @@ impl<P: HeapPages> Heap<P> {
     /// The first byte and the length of the block that holds `address`, handed out or free; of a page run only
     /// the first byte counts. `None` if there is none. Safe for any number.
     fn locate(&self, address: usize) -> Option<(usize, usize)> {
-        let zone = address.checked_sub(self.base)? >> self.zone_shift;
-        let Some(zone) = self.zones.get(zone) else {
+        let area = address.checked_sub(self.base)? >> self.area_shift;
+        let Some(area) = self.areas.get(area) else {
             return Some((address, self.runs.pages_of(address)? << 12));
         };
-        let span = zone.span_of(address)?;
+        let span = area.span_of(address)?;
         let block = span.class()?.block();
-        let start = zone.start_of(span);
+        let start = area.start_of(span);
         let index = (address - start) / block;
         if index < span.carved() as usize { Some((start + index * block, block)) } else { None }
     }
@@ -354,10 +354,10 @@ impl<P: HeapPages> Heap<P> {
     /// Whether all of `bytes` from `address` lie in memory that the heap has mapped for blocks. Safe for any number.
     fn holds(&self, address: usize, bytes: usize) -> bool {
         let Some(end) = address.checked_add(bytes) else { return false };
-        let Some(zone) = address.checked_sub(self.base) else { return false };
-        match self.zones.get(zone >> self.zone_shift) {
-            Some(zone) => zone.span_of(address).is_some_and(|span| {
-                let start = zone.start_of(span);
+        let Some(area) = address.checked_sub(self.base) else { return false };
+        match self.areas.get(area >> self.area_shift) {
+            Some(area) => area.span_of(address).is_some_and(|span| {
+                let start = area.start_of(span);
                 span.class().is_some() && end <= start + span.committed()
             }),
             None => self.runs.holds(address, end),
@@ -366,9 +366,9 @@ impl<P: HeapPages> Heap<P> {
 
     /// Whether the block that begins at `start`, as [`locate`](Self::locate) gave it, is handed out.
     fn is_live(&self, start: usize) -> bool {
-        let zone = start.wrapping_sub(self.base) >> self.zone_shift;
-        match self.zones.get(zone) {
-            Some(zone) => zone.span_of(start).is_some_and(|span| !span.is_free(start)),
+        let area = start.wrapping_sub(self.base) >> self.area_shift;
+        match self.areas.get(area) {
+            Some(area) => area.span_of(start).is_some_and(|span| !span.is_free(start)),
             None => self.runs.pages_of(start).is_some(),
         }
     }
@@ -388,18 +388,18 @@ impl<P: HeapPages> Default for Heap<P> {
 
 #[expect(unsafe_code, reason = "the trait's promises are passed on to the spans and the page runs")]
 impl<P: HeapPages> Heap<P> {
-    /// The span that a block of a zone lies in; `None` for an address outside of the zones.
+    /// The span that a block of an area lies in; `None` for an address outside of the areas.
     ///
     /// # Safety
     ///
-    /// If `block` lies in a zone, it is a block: `Zone::span_of` is for other addresses.
+    /// If `block` lies in an area, it is a block: `Area::span_of` is for other addresses.
     #[inline(always)]
     unsafe fn span_of_block(&self, block: NonNull<u8>) -> Option<&'static Span> {
         let offset = block.addr().get().wrapping_sub(self.base);
-        let zone = offset >> self.zone_shift;
-        let table = self.tables.get(zone)?;
-        let unit = offset >> unit_shift(zone);
-        // SAFETY: a block of a zone lies in a unit whose descriptor is in the zone's table, at its index.
+        let area = offset >> self.area_shift;
+        let table = self.tables.get(area)?;
+        let unit = offset >> unit_shift(area);
+        // SAFETY: a block of an area lies in a unit whose descriptor is in the area's table, at its index.
         Some(unsafe { Span::at(table.wrapping_add(unit * size_of::<Span>())) })
     }
 
@@ -411,7 +411,7 @@ impl<P: HeapPages> Heap<P> {
     #[cold]
     #[inline(never)]
     unsafe fn free_slowly(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), HeapError> {
-        // SAFETY: the caller's promise: a block, out of use, so if it is of a zone, it was popped from that span.
+        // SAFETY: the caller's promise: a block, out of use, so if it is of an area, it was popped from that span.
         unsafe {
             let Some(span) = self.span_of_block(block) else { return self.free_run(block, layout) };
             let pushed = span.push(block);
@@ -438,7 +438,7 @@ impl<P: HeapPages> Blocks for Heap<P> {
 
     #[inline(always)]
     unsafe fn free_quickly(&mut self, block: NonNull<u8>) -> bool {
-        // SAFETY: the caller's promise: a block, out of use, so if it is of a zone, it was popped from that span.
+        // SAFETY: the caller's promise: a block, out of use, so if it is of an area, it was popped from that span.
         unsafe { self.span_of_block(block).is_some_and(|span| span.push_in_place(block)) }
     }
 

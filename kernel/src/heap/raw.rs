@@ -1,7 +1,7 @@
 //! The corner where the heap turns addresses into memory: everything unsafe about it but the provider's promise.
 //!
-//! A [`Span`] is the descriptor of one unit of a zone: a run of pages carved into blocks of one class. It lies in
-//! the zone's table, outside of the unit, so that blocks of a power of two are aligned to their size and an
+//! A [`Span`] is the descriptor of one unit of an area: a run of pages carved into blocks of one class. It lies in
+//! the area's table, outside of the unit, so that blocks of a power of two are aligned to their size and an
 //! overrun of a block cannot reach it. Free blocks of a span are a list through their own first words:
 //!
 //! ```text
@@ -10,8 +10,8 @@
 //! ```
 //!
 //! What always holds, and makes the pointers below good:
-//! 1. a `&'static Span` refers to a mapped entry of a zone's table, and none is kept when a table is unmapped
-//!    (`Zone::reset` runs only when the lists are empty and no class is active in the zone);
+//! 1. a `&'static Span` refers to a mapped entry of an area's table, and none is kept when a table is unmapped
+//!    (`Area::reset` runs only when the lists are empty and no class is active in the area);
 //! 2. the list of a span holds only carved, mapped blocks of that span that are not handed out, each once;
 //! 3. all of it is reached through one `&mut Heap`, so no two accesses overlap.
 #![expect(unsafe_code, reason = "free blocks are linked through themselves; callers see safe operations")]
@@ -36,7 +36,7 @@ pub(super) struct Span {
     carved: Cell<u16>,
     committed: Cell<u8>,
     class: Cell<u8>,
-    zone: Cell<u8>,
+    area: Cell<u8>,
     state: Cell<State>,
 }
 
@@ -51,9 +51,9 @@ struct Link {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum State {
-    /// On the zone's list, with nothing mapped.
+    /// On the area's list, with nothing mapped.
     Bare = 0,
-    /// On the zone's list, with pages mapped.
+    /// On the area's list, with pages mapped.
     Ready = 1,
     /// A class's.
     Used = 2,
@@ -72,16 +72,16 @@ pub(super) enum Pushed {
     EmptyFromFull,
 }
 
-/// A class without a span has this one: it is full for ever, so the fast path needs no other check.
-struct Nobody(Span);
+/// A class without a span has this one: it is always full, so the fast path needs no other check.
+struct NoSpan(Span);
 
 // SAFETY: nothing writes to it: it is in no list, no block lies in it, and `Heap` never carves or retires it.
-unsafe impl Sync for Nobody {}
+unsafe impl Sync for NoSpan {}
 
-static NOBODY: Nobody = Nobody(Span::new(0));
+static NO_SPAN: NoSpan = NoSpan(Span::new(0));
 
 impl Span {
-    const fn new(zone: u8) -> Self {
+    const fn new(area: u8) -> Self {
         Self {
             free: Cell::new(ptr::null_mut()),
             next: Cell::new(None),
@@ -90,42 +90,42 @@ impl Span {
             carved: Cell::new(0),
             committed: Cell::new(0),
             class: Cell::new(u8::MAX),
-            zone: Cell::new(zone),
+            area: Cell::new(area),
             state: Cell::new(State::Bare),
         }
     }
 
     /// The span of a class that has none.
-    pub(super) const fn nobody() -> &'static Self {
-        &NOBODY.0
+    pub(super) const fn none() -> &'static Self {
+        &NO_SPAN.0
     }
 
     /// Whether this is the span of a class that has none.
-    pub(super) fn is_nobody(&self) -> bool {
-        ptr::eq(self, Self::nobody())
+    pub(super) fn is_none(&self) -> bool {
+        ptr::eq(self, Self::none())
     }
 
     /// The descriptor at `address`.
     ///
     /// # Safety
     ///
-    /// It is an entry of a zone's table that [`Span::write`] has written and that is still mapped.
+    /// It is an entry of an area's table that [`Span::write`] has written and that is still mapped.
     #[inline(always)]
     pub(super) unsafe fn at(address: usize) -> &'static Self {
         // SAFETY: the caller's promise; spans are only ever shared, and their fields are cells.
         unsafe { &*ptr::with_exposed_provenance(address) }
     }
 
-    /// Writes a new descriptor for a unit of `zone` at `address` and returns it.
+    /// Writes a new descriptor for a unit of `area` at `address` and returns it.
     ///
     /// # Safety
     ///
     /// `address` is a multiple of 32 inside a mapped table, and no reference to what lies there is in use.
-    pub(super) unsafe fn write(address: usize, zone: u8) -> &'static Self {
+    pub(super) unsafe fn write(address: usize, area: u8) -> &'static Self {
         let span: *mut Self = ptr::with_exposed_provenance_mut(address);
         // SAFETY: the caller's promise: mapped, aligned and unshared.
         unsafe {
-            span.write(Self::new(zone));
+            span.write(Self::new(area));
             &*span
         }
     }
@@ -257,8 +257,8 @@ impl Span {
         Class::at(self.class.get())
     }
 
-    pub(super) fn zone(&self) -> usize {
-        self.zone.get() as usize
+    pub(super) fn area(&self) -> usize {
+        self.area.get() as usize
     }
 
     pub(super) fn state(&self) -> State {

@@ -19,7 +19,7 @@ use super::raw::{Holes, PageWords, block_at};
 
 const PAGE_BYTES: usize = PAGE as usize;
 
-/// Pages that the zone grows by, if it can.
+/// Pages that the area grows by, if it can.
 const STEP: usize = 256 << 10 >> 12;
 
 /// Holes smaller than this many pages are not worth unmapping.
@@ -243,7 +243,7 @@ impl Runs {
     }
 
     /// Makes the block at `address` `pages` long where it lies: always if it shrinks, and if it grows, when the
-    /// hole behind it is large enough or can be made so, and the backend gives it in a few tries.
+    /// hole after it is large enough or can be made so, and the backend gives it in a few tries.
     pub(super) fn resize<P: HeapPages>(
         &mut self,
         address: usize,
@@ -261,7 +261,7 @@ impl Runs {
         true
     }
 
-    /// Takes the `pages` at page `index`: the backend's first fit may lie lower, so what it gives is put aside
+    /// Takes the `pages` at page `index`: the backend's first fit may lie lower, so what it gives is passed over
     /// until it gives the wanted ones.
     fn follow<P: HeapPages>(&mut self, index: usize, pages: usize, backing: &mut Backing<P>) -> bool {
         if pages > self.limit - index {
@@ -272,23 +272,23 @@ impl Runs {
             return false;
         }
         let wanted = self.start + index * PAGE_BYTES;
-        let mut aside = [0; 8];
+        let mut passed = [0; 8];
         let mut count = 0;
         let followed = loop {
             match self.holes.take(pages * PAGE_BYTES, PAGE_BYTES) {
                 Some(found) if found == wanted => break true,
                 Some(found) => {
-                    aside[count] = found;
+                    passed[count] = found;
                     count += 1;
                 }
                 None => break false,
             }
-            if count == aside.len() {
+            if count == passed.len() {
                 break false;
             }
         };
         self.used += pages * (count + followed as usize);
-        for found in &aside[..count] {
+        for found in &passed[..count] {
             self.release((found - self.start) / PAGE_BYTES, pages);
         }
         followed
@@ -344,7 +344,7 @@ impl Runs {
         true
     }
 
-    /// Puts a parked run behind the one whose link is word `last`, or first; returns its own link.
+    /// Puts a parked run after the one whose link is word `last`, or first; returns its own link.
     fn park(&mut self, run: core::ops::Range<usize>, last: Option<usize>) -> Option<usize> {
         if run.is_empty() {
             return last;

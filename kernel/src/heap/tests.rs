@@ -432,14 +432,14 @@ fn holes_between_page_runs_are_unmapped_and_used_again() {
 
 #[test]
 #[cfg_attr(miri, ignore = "takes minutes there")]
-fn a_full_zone_borrows_from_the_next_and_then_from_the_page_runs() {
-    // The smallest window: zones of 512 KiB, two units of 256 KiB in the last, one of them the table's.
+fn a_full_area_borrows_from_the_next_and_then_from_the_page_runs() {
+    // The smallest window: areas of 512 KiB, two units of 256 KiB in the last, one of them the table's.
     let mut heap = Heap::new();
     heap.start(Arena::new(4 << 20, ALL_PAGES)).unwrap();
     let blocks: Vec<_> = core::iter::from_fn(|| heap.allocate(layout(16, 16)).ok()).take(1 << 20).collect();
-    let zones: std::collections::BTreeSet<_> =
+    let areas: std::collections::BTreeSet<_> =
         blocks.iter().map(|block| ((address(*block) - heap.base) >> 19).min(4)).collect();
-    assert_eq!(zones.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    assert_eq!(areas.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     for block in blocks {
         free(&mut heap, block, layout(16, 16)).unwrap();
     }
@@ -461,7 +461,7 @@ fn alignment_is_kept_up_to_a_page_and_beyond() {
 #[test]
 fn a_block_stays_where_it_is_if_its_class_or_pages_allow() {
     let mut heap = heap(ALL_PAGES);
-    // Up to the class's size, down to half of it; a page run by its own pages, and over the hole behind it.
+    // Up to the class's size, down to half of it; a page run by its own pages, and over the hole after it.
     for (from, to, stays) in [
         (1000, 1024, true),
         (1024, 513, true),
@@ -559,7 +559,7 @@ fn checked() -> CheckedHeap<Arena> {
     heap
 }
 
-/// Sizes whose blocks lie in every zone and in page runs, with alignments below and above a page.
+/// Sizes whose blocks lie in every area and in page runs, with alignments below and above a page.
 const CHECKED: [(usize, usize); 7] =
     [(1, 1), (40, 8), (300, 64), (5000, 16), (30_000, 4096), (200_000, 8), (9000, 16384)];
 

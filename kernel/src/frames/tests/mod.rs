@@ -130,7 +130,7 @@ fn the_metadata_is_less_than_a_thousandth() {
     for megabytes in [16, 64, 128, 1024, 8192, 1 << 20] {
         let frames = megabytes << 8;
         let real = allocator(&map(&[(ZONE + CHUNK, frames, Kind::USABLE)]));
-        assert!(real.metadata_bytes() * 1000 <= frames * PAGE, "{megabytes} MiB");
+        assert!(real.ledger.length() * PAGE * 1000 <= frames * PAGE, "{megabytes} MiB");
     }
 }
 
@@ -370,7 +370,7 @@ fn the_workload_finds_frames_that_are_lost_or_written_to() {
     });
     assert!(matches!(written, workload::Wrong::Changed(_)), "{written}");
     // A counter goes wrong.
-    let lost = run(|frames| frames.elsewhere += 1);
+    let lost = run(|frames| frames.uncached += 1);
     assert!(matches!(lost, workload::Wrong::Count { .. }), "{lost}");
 }
 

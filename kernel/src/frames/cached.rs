@@ -1,28 +1,27 @@
-//! The two chunks in hand: where single frames and blocks of less than a chunk come from and go to.
+//! The two cached chunks: where single frames and blocks of less than a chunk come from and go to.
 //!
 //! ```text
-//!             ┌───────────── split ─────────────┐          ┌──────────── file ────────────┐
-//!   free chunk of the home zone ──► right hand ──► full, or put back: filed by its largest free block
-//!                                    ▲                                                │
-//!                                    ├──────────────── best fit ◄─────────────────────┤
-//!                                  left hand ◄──── several frees in a row ◄───────────┘
+//!   free chunk of the current zone ──split──► active ──► full, or replaced: filed by its largest free block
+//!                                              ▲                                       │
+//!                                              ├────────────── best fit ◄──────────────┤
+//!                                          returning ◄──── several frees in a row ◄────┘
 //! ```
 //!
-//! The right hand gives and takes, the left hand only takes. Both exist so that what happens most, taking frames and
+//! Frames come from the active chunk and go back to either. Both exist so that what happens most, taking frames and
 //! giving back ones that lie together, files nothing.
 
 use super::chunks::{NONE, ZonePage, chunk_index};
-use super::field::{Field, Paint, UNITS};
+use super::field::{Field, State, UNITS};
 use super::memory::{FrameMemory, OwnedFrame, OwnedLine, frame};
 use super::zone::{CHUNK_SHIFT, LARGE, OUT, SMALL, WHOLE, ZONE_SHIFT, field_at, field_line, zone_at};
 use super::{FrameAllocator, FrameError, Order};
 use shared_abi::addr::Frame;
 
-/// So many frees in a row that hit one chunk bring it into the left hand.
+/// So many frees in a row that hit one chunk make it the returning one.
 const STREAK: u64 = 8;
 
 /// A chunk that is checked out: it is in no class.
-pub(super) struct Hand {
+pub(super) struct CachedChunk {
     pub chunk: u64,
     /// Where its field is.
     pub line: OwnedLine,
@@ -32,21 +31,21 @@ pub(super) struct Hand {
     pub word: u64,
 }
 
-/// A hand without a chunk.
-pub(super) const EMPTY: Hand = Hand { chunk: NONE, line: OwnedLine::new(0), free: 0, word: 0 };
+/// No chunk.
+pub(super) const EMPTY: CachedChunk = CachedChunk { chunk: NONE, line: OwnedLine::new(0), free: 0, word: 0 };
 
 impl<M: FrameMemory> FrameAllocator<M> {
-    /// Orders below a chunk's: from the right hand, whose chunk is exchanged until it can give the block.
+    /// Orders below a chunk's: from the active chunk, which is exchanged until it can give the block.
     #[inline(never)]
     pub(super) fn allocate_small(&mut self, order: u8) -> Result<Frame, FrameError> {
         loop {
-            let hand = &mut self.right;
-            if hand.free >> order != 0
-                && let Some(index) = field_at(&mut self.memory, hand.line).take(order)
+            let cached = &mut self.active;
+            if cached.free >> order != 0
+                && let Some(index) = field_at(&mut self.memory, cached.line).take(order)
             {
-                let first = (hand.chunk << CHUNK_SHIFT) + index as u64;
-                hand.word = first & !63;
-                hand.free -= 1 << order;
+                let first = (cached.chunk << CHUNK_SHIFT) + index as u64;
+                cached.word = first & !63;
+                cached.free -= 1 << order;
                 return Ok(frame(first));
             }
             if !self.refill(order + 1) {
@@ -58,27 +57,27 @@ impl<M: FrameMemory> FrameAllocator<M> {
         }
     }
 
-    /// Takes a chunk of at least `class` into the right hand: a split one if there is any, the home zone's first.
+    /// Makes a chunk of at least `class` the active one: a split one if there is any, the current zone's first.
     #[cold]
     pub(super) fn refill(&mut self, class: u8) -> bool {
-        self.put_back_hands();
+        self.file_cached();
         loop {
-            let home = self.home;
-            if let Some(index) = self.home_record().and_then(|record| record.best_split(class)) {
-                self.right = self.pick_up(home, index);
+            let current = self.current;
+            if let Some(index) = self.current_record().and_then(|record| record.best_split(class)) {
+                self.active = self.take_out(current, index);
                 return true;
             }
-            if let Some(page) = self.shelf.best(SMALL, class) {
-                self.go_home(page);
+            if let Some(page) = self.zone_lists.best(SMALL, class) {
+                self.make_current(page);
                 continue;
             }
-            if let Some(index) = self.home_record().and_then(|record| record.chunks.find(0)) {
-                self.split(home.page, index, OUT);
-                self.right = self.pick_up(home, index);
+            if let Some(index) = self.current_record().and_then(|record| record.chunks.find(0)) {
+                self.split(current.page, index, OUT);
+                self.active = self.take_out(current, index);
                 return true;
             }
-            if let Some(page) = self.shelf.best(LARGE, 1) {
-                self.go_home(page);
+            if let Some(page) = self.zone_lists.best(LARGE, 1) {
+                self.make_current(page);
             } else if !self.touch_fresh() {
                 return false;
             }
@@ -86,43 +85,43 @@ impl<M: FrameMemory> FrameAllocator<M> {
     }
 
     /// Checks the split chunk `index` of `zone` out.
-    pub(super) fn pick_up(&mut self, zone: ZonePage, index: usize) -> Hand {
+    pub(super) fn take_out(&mut self, zone: ZonePage, index: usize) -> CachedChunk {
         let record = zone_at(&mut self.memory, zone.page);
         record.refile(index, OUT);
-        self.shelf_small(zone.page);
+        self.relist_small(zone.page);
         let chunk = (zone.number << (ZONE_SHIFT - CHUNK_SHIFT)) + index as u64;
         let line = field_line(zone.origin, chunk);
         let free = u64::from(field_at(&mut self.memory, line).free_units());
-        self.elsewhere -= free;
-        Hand { chunk, line, free, word: chunk << CHUNK_SHIFT }
+        self.uncached -= free;
+        CachedChunk { chunk, line, free, word: chunk << CHUNK_SHIFT }
     }
 
-    /// Files the chunks in both hands again.
-    pub(super) fn put_back_hands(&mut self) {
-        let right = core::mem::replace(&mut self.right, EMPTY);
-        self.put_back(right);
-        let left = core::mem::replace(&mut self.left, EMPTY);
-        self.put_back(left);
+    /// Files both cached chunks again.
+    pub(super) fn file_cached(&mut self) {
+        let active = core::mem::replace(&mut self.active, EMPTY);
+        self.file_chunk(active);
+        let returning = core::mem::replace(&mut self.returning, EMPTY);
+        self.file_chunk(returning);
     }
 
     /// Files a chunk again.
-    pub(super) fn put_back(&mut self, hand: Hand) {
-        if hand.chunk == NONE {
+    pub(super) fn file_chunk(&mut self, cached: CachedChunk) {
+        if cached.chunk == NONE {
             return;
         }
-        let Some(zone) = self.zone(hand.chunk >> (ZONE_SHIFT - CHUNK_SHIFT)) else { return };
-        self.elsewhere += hand.free;
-        let class = if hand.free == 0 { 0 } else { field_at(&mut self.memory, hand.line).class() };
-        self.file(zone.page, chunk_index(hand.chunk), class);
+        let Some(zone) = self.zone(cached.chunk >> (ZONE_SHIFT - CHUNK_SHIFT)) else { return };
+        self.uncached += cached.free;
+        let class = if cached.free == 0 { 0 } else { field_at(&mut self.memory, cached.line).class() };
+        self.file(zone.page, chunk_index(cached.chunk), class);
     }
 
-    /// A frame that is not in the hand.
+    /// A frame of a chunk that is not cached.
     #[inline(never)]
-    pub(super) fn free_frame_elsewhere(&mut self, frame: Frame) -> Result<(), FrameError> {
+    pub(super) fn free_frame_uncached(&mut self, frame: Frame) -> Result<(), FrameError> {
         let number = frame.number();
-        let ZonePage { number: zone, page, origin } = self.near;
+        let ZonePage { number: zone, page, origin } = self.last_zone;
         if number >> ZONE_SHIFT != zone {
-            return self.free_frame_far(frame);
+            return self.free_frame_in_other_zone(frame);
         }
         let chunk = number >> CHUNK_SHIFT;
         let index = number as usize % UNITS;
@@ -133,13 +132,13 @@ impl<M: FrameMemory> FrameAllocator<M> {
         let Some(word) = field_at(&mut self.memory, field_line(origin, chunk)).free_single(index) else {
             return Err(self.refusal(frame, 1));
         };
-        self.elsewhere += 1;
+        self.uncached += 1;
         if self.streak.0 != chunk {
             self.streak = (chunk, 0);
         } else {
             self.streak.1 += 1;
             if self.streak.1 == STREAK {
-                return self.swap_left(chunk);
+                return self.swap_returning(chunk);
             }
         }
         if Field::may_grow(index, class, word) {
@@ -148,22 +147,22 @@ impl<M: FrameMemory> FrameAllocator<M> {
         Ok(())
     }
 
-    /// Takes the chunk into the left hand. Never fails.
+    /// Makes the chunk the returning one. Never fails.
     #[inline(never)]
-    pub(super) fn swap_left(&mut self, chunk: u64) -> Result<(), FrameError> {
-        let left = core::mem::replace(&mut self.left, EMPTY);
-        self.put_back(left);
+    pub(super) fn swap_returning(&mut self, chunk: u64) -> Result<(), FrameError> {
+        let returning = core::mem::replace(&mut self.returning, EMPTY);
+        self.file_chunk(returning);
         if let Some(zone) = self.zone(chunk >> (ZONE_SHIFT - CHUNK_SHIFT)) {
-            self.left = self.pick_up(zone, chunk_index(chunk));
+            self.returning = self.take_out(zone, chunk_index(chunk));
         }
         Ok(())
     }
 
     /// A frame in another zone than the last.
     #[inline(never)]
-    pub(super) fn free_frame_far(&mut self, frame: Frame) -> Result<(), FrameError> {
+    pub(super) fn free_frame_in_other_zone(&mut self, frame: Frame) -> Result<(), FrameError> {
         match self.look_up(frame.number() >> ZONE_SHIFT) {
-            Some(_) => self.free_frame_elsewhere(frame),
+            Some(_) => self.free_frame_uncached(frame),
             None => Err(self.refusal(frame, 1)),
         }
     }
@@ -201,15 +200,15 @@ impl<M: FrameMemory> FrameAllocator<M> {
         {
             return Err(self.refusal(first, frames));
         }
-        field_at(&mut self.memory, line).paint(index, length, Paint::Free);
-        for hand in [&mut self.right, &mut self.left] {
-            if chunk == hand.chunk {
-                hand.free += frames;
-                hand.word = number & !63;
+        field_at(&mut self.memory, line).set_state(index, length, State::Free);
+        for cached in [&mut self.active, &mut self.returning] {
+            if chunk == cached.chunk {
+                cached.free += frames;
+                cached.word = number & !63;
                 return Ok(());
             }
         }
-        self.elsewhere += frames;
+        self.uncached += frames;
         self.grow_split(zone.page, chunk_index(chunk), index)
     }
 }

@@ -1,7 +1,7 @@
-//! A zone: an array of equal units of the window, and the table of their descriptors.
+//! An area: an array of equal units of the window, and the table of their descriptors.
 //!
-//! Four zones with units of 4, 16, 64 and 256 KiB serve the classes. A unit belongs to one class at a time; when
-//! its last block is freed it is the zone's again, and under pressure its pages go back to the frames.
+//! Four areas with units of 4, 16, 64 and 256 KiB serve the classes. A unit belongs to one class at a time; when
+//! its last block is freed it is the area's again, and under pressure its pages go back to the frames.
 //!
 //! ```text
 //! start                first unit                     next                               limit
@@ -15,11 +15,11 @@ use super::class::Class;
 use super::pages::{Backing, HeapPages, Unbacked};
 use super::raw::{Span, State};
 
-/// How many zones there are.
-pub(super) const ZONES: usize = 4;
+/// How many areas there are.
+pub(super) const AREAS: usize = 4;
 
-/// The largest unit: what a window's zones are aligned to.
-pub(super) const LARGEST_UNIT: usize = unit(ZONES - 1);
+/// The largest unit: what a window's areas are aligned to.
+pub(super) const LARGEST_UNIT: usize = unit(AREAS - 1);
 
 /// What is mapped at a time, where a unit or a class allows it.
 const STEP: usize = 64 << 10;
@@ -27,22 +27,22 @@ const STEP: usize = 64 << 10;
 const DESCRIPTOR: usize = size_of::<Span>();
 const PAGE_BYTES: usize = PAGE as usize;
 
-/// log2 of the bytes of a unit of zone `index`.
+/// log2 of the bytes of a unit of area `index`.
 #[inline(always)]
 pub(super) const fn unit_shift(index: usize) -> u32 {
     12 + 2 * index as u32
 }
 
-/// Bytes of a unit of zone `index`.
+/// Bytes of a unit of area `index`.
 const fn unit(index: usize) -> usize {
     1 << unit_shift(index)
 }
 
-/// One zone's state.
-pub(super) struct Zone {
+/// One area's state.
+pub(super) struct Area {
     index: usize,
     start: usize,
-    /// Units that the zone's addresses hold, the table's included.
+    /// Units that the area's addresses hold, the table's included.
     limit: usize,
     /// The first unit past the table.
     first: usize,
@@ -57,8 +57,8 @@ pub(super) struct Zone {
     used: usize,
 }
 
-impl Zone {
-    /// A zone with no addresses.
+impl Area {
+    /// An area with no addresses.
     pub(super) const fn none() -> Self {
         Self {
             index: 0,
@@ -73,7 +73,7 @@ impl Zone {
         }
     }
 
-    /// Zone `index` over `bytes` from `start`, both multiples of the largest unit.
+    /// Area `index` over `bytes` from `start`, both multiples of the largest unit.
     pub(super) const fn over(index: usize, start: usize, bytes: usize) -> Self {
         let limit = bytes >> unit_shift(index);
         let first = (limit * DESCRIPTOR).div_ceil(unit(index));
@@ -109,7 +109,7 @@ impl Zone {
         }
     }
 
-    /// A unit for `class`, nothing carved. `Ok(None)` if the zone's addresses are used up.
+    /// A unit for `class`, nothing carved. `Ok(None)` if the area's addresses are used up.
     pub(super) fn take<P: HeapPages>(
         &mut self,
         class: Class,
@@ -211,7 +211,7 @@ impl Zone {
     /// Unmaps the pages of all units that are no class's, neighbours in one go, and the table if none is used.
     /// Returns the bytes.
     ///
-    /// If no unit is a class's, nobody may hold a reference to a span of this zone.
+    /// If no unit is a class's, nobody may hold a reference to a span of this area.
     pub(super) fn trim<P: HeapPages>(&mut self, backing: &mut Backing<P>) -> usize {
         let before = backing.mapped();
         if self.ready.is_some() || self.used == 0 {
