@@ -55,6 +55,16 @@ impl Interrupts for NoInterrupts {
 }
 
 /// A value that one CPU at a time can use.
+///
+/// ```
+/// use kernel::lock::{Lock, NoInterrupts};
+///
+/// static COUNT: Lock<u64, NoInterrupts> = Lock::new(0);
+/// *COUNT.lock() += 1;
+/// let held = COUNT.lock();
+/// assert_eq!(*held, 1);
+/// assert!(COUNT.try_lock().is_none());
+/// ```
 pub struct Lock<T, I = NoInterrupts> {
     taken: AtomicBool,
     interrupts: PhantomData<fn() -> I>,

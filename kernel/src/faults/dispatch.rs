@@ -75,6 +75,23 @@ pub enum Outcome {
 }
 
 /// The hooks, in the order in which they are asked, of one CPU.
+///
+/// ```
+/// use kernel::faults::{Dispatcher, ExceptionFrame, Fault, FaultHook, Interest, Interrupted, Outcome, Resolution};
+///
+/// struct Calls;
+///
+/// impl FaultHook for Calls {
+///     fn resolve(&self, fault: &Fault, _: &mut Interrupted<'_>) -> Resolution {
+///         if fault.from_user { Resolution::Resolved } else { Resolution::NotMine }
+///     }
+/// }
+///
+/// let mut dispatcher = Dispatcher::new();
+/// assert!(dispatcher.add(Interest::Class(0x15), &Calls)); // SVC from AArch64
+/// let mut call = ExceptionFrame { esr: 0x5600_0000, vector: 8, ..ExceptionFrame::ZERO };
+/// assert_eq!(dispatcher.dispatch(&mut call), Outcome::Resume);
+/// ```
 pub struct Dispatcher<'h> {
     hooks: [Option<(Interest, &'h dyn FaultHook)>; HOOKS],
     busy: AtomicBool,

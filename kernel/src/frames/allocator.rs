@@ -15,6 +15,33 @@ use shared_abi::memory::RegionKind;
 
 /// All page frames of the machine. `M` is how their contents are reached; put the allocator behind a lock to share
 /// it between CPUs, and let each CPU keep a few frames in a [`Magazine`](super::Magazine).
+///
+/// ```
+/// use kernel::frames::{FrameAllocator, FrameError, FrameMemory, Order, OwnedFrame, PageWords};
+/// use shared_abi::addr::PhysRange;
+/// use shared_abi::memory::RegionKind;
+///
+/// /// 64 frames from 1 GiB on; in a kernel it is a [`DirectMap`](kernel::frames::DirectMap).
+/// struct Ram(Vec<PageWords>);
+///
+/// impl FrameMemory for Ram {
+///     fn page(&mut self, frame: OwnedFrame) -> &mut PageWords {
+///         &mut self.0[(frame.number() - 0x4_0000) as usize]
+///     }
+/// }
+///
+/// let range = PhysRange::from_bounds(0x4000_0000, 0x4004_0000).unwrap();
+/// let map = [(range, RegionKind::USABLE)];
+/// let mut frames = FrameAllocator::new(map.into_iter(), Ram(vec![[0; 512]; 64]))?;
+/// let free = frames.free_frames();
+/// let one = frames.allocate_frame()?;
+/// let four = frames.allocate_zeroed(Order::new(2).unwrap())?;
+/// assert_eq!(frames.free_frames(), free - 5);
+/// frames.free(four, Order::new(2).unwrap())?;
+/// frames.free_frame(one)?;
+/// assert!(matches!(frames.free_frame(one), Err(FrameError::AlreadyFree { .. })));
+/// # Ok::<(), FrameError>(())
+/// ```
 pub struct FrameAllocator<M> {
     /// Where single frames and small blocks come from.
     pub(super) active: CachedChunk,

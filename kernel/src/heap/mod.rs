@@ -94,6 +94,37 @@ pub trait Blocks {
 }
 
 /// The heap. `const`-constructible, so that it can be a static; it serves nothing before [`start`](Self::start).
+///
+/// ```
+/// use core::alloc::Layout;
+/// use kernel::heap::{Blocks, Heap, HeapError, HeapPages, Unbacked};
+/// use shared_abi::addr::VirtRange;
+///
+/// /// Addresses that always have memory; in a kernel, `map` and `unmap` edit tables.
+/// struct Window(VirtRange);
+///
+/// // SAFETY: nothing else uses the memory, which is never given back.
+/// unsafe impl HeapPages for Window {
+///     fn window(&self) -> VirtRange {
+///         self.0
+///     }
+///     fn map(&mut self, _: VirtRange) -> Result<(), Unbacked> {
+///         Ok(())
+///     }
+///     fn unmap(&mut self, _: VirtRange) {}
+/// }
+///
+/// let memory = Box::leak(vec![0_u8; 16 << 20].into_boxed_slice());
+/// let start = (memory.as_mut_ptr().expose_provenance() as u64).next_multiple_of(4096);
+/// let mut heap = Heap::new();
+/// heap.start(Window(VirtRange::from_bounds(start, start + (15 << 20)).unwrap()))?;
+/// let layout = Layout::new::<[u64; 4]>();
+/// let block = heap.allocate(layout)?;
+/// assert_eq!(heap.statistics().small, 32);
+/// // SAFETY: the block was handed out with this layout, and nobody uses it.
+/// unsafe { heap.free(block, layout)? };
+/// # Ok::<(), HeapError>(())
+/// ```
 pub struct Heap<P> {
     base: usize,
     area_shift: u32,

@@ -20,6 +20,16 @@ const FREE: u32 = 0;
 const EXCLUSIVE: u32 = u32::MAX;
 
 /// A value whose borrows are checked when they are made.
+///
+/// ```
+/// use handoff_bare::cell::BorrowCell;
+///
+/// static LINES: BorrowCell<u64> = BorrowCell::new(0);
+/// *LINES.try_borrow_mut().unwrap() += 1;
+/// let shared = LINES.try_borrow().unwrap();
+/// assert!(LINES.try_borrow_mut().is_none());
+/// assert_eq!(*shared, 1);
+/// ```
 pub struct BorrowCell<T> {
     /// How many share it, or [`EXCLUSIVE`].
     borrows: AtomicU32,

@@ -17,6 +17,16 @@ use shared_abi::syndrome::{Syndrome, Vector};
 
 /// What the vectors store. `general`, `sp`, `elr` and `spsr` are what the interrupted code resumes with; the rest is
 /// only told.
+///
+/// ```
+/// use handoff_bare::exception::ExceptionFrame;
+///
+/// // Vector 4: synchronous, from EL1 on its own stack.
+/// let frame = ExceptionFrame { esr: 0x9600_0047, far: 0x10, spsr: 0x3C5, vector: 4, ..ExceptionFrame::ZERO };
+/// let fault = frame.fault();
+/// assert_eq!((fault.address, fault.from_user), (Some(0x10), false));
+/// assert_eq!(fault.to_string(), "data abort on a write: translation fault, level 3");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(16))]
 pub struct ExceptionFrame {

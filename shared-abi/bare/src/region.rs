@@ -19,6 +19,17 @@ pub struct Region {
 }
 
 /// The named parts.
+///
+/// ```
+/// use handoff_bare::region::RegionMap;
+/// use shared_abi::addr::VirtRange;
+///
+/// let mut map = RegionMap::new();
+/// map.add("kernel", VirtRange::from_bounds(0xFFFF_0000_0000_0000, 0xFFFF_0000_0010_0000).unwrap());
+/// map.add("kernel text", VirtRange::from_bounds(0xFFFF_0000_0000_0000, 0xFFFF_0000_0000_8000).unwrap());
+/// assert_eq!(map.place_of(0xFFFF_0000_0000_001C).to_string(), "kernel text+0x1c");
+/// assert_eq!(map.place_of(8).to_string(), "the null page+0x8");
+/// ```
 #[derive(Clone, Debug)]
 pub struct RegionMap {
     regions: [Region; Self::LIMIT],

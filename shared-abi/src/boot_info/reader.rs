@@ -21,6 +21,18 @@ struct Table<'a> {
 }
 
 /// A `BootInfo` that passed every check of every table.
+///
+/// ```
+/// use shared_abi::boot_info::BootInfo;
+///
+/// /// The largest piece of memory that a kernel may use at once.
+/// fn largest(info: &BootInfo<'_>) -> u64 {
+///     info.free_memory().map(|region| region.length).max().unwrap_or(0)
+/// }
+///
+/// // Any bytes may be given: what is none is refused.
+/// assert!(BootInfo::decode(b"no BootInfo").is_err());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct BootInfo<'a> {
     blob: &'a [u8],

@@ -68,6 +68,23 @@ const fn leaf_size(level: u8) -> Option<PageSize> {
 /// A tree of translation tables for one half of the address space, by the frame of its level 0 table.
 ///
 /// The value names tables, it does not own them: it is as good as the store that it is used with.
+///
+/// ```
+/// use shared_abi::addr::{Frame, PageSize, PhysAddr, VirtRange};
+/// use shared_abi::page_table::{PageTable, Table, TableError, TablePool, TableStore};
+/// use shared_abi::rights::Rights;
+/// use shared_abi::vmsa::Attributes;
+///
+/// let tables: Vec<Table> = (0..4).map(|_| Table::new()).collect();
+/// let mut pool = TablePool::new(&tables, Frame::new(0x4_8000).unwrap());
+/// let tree = PageTable::ttbr1(pool.allocate().unwrap());
+/// let text = VirtRange::from_bounds(0xFFFF_0000_0020_0000, 0xFFFF_0000_0040_0000).unwrap();
+/// let phys = PhysAddr::new(0x4020_0000).unwrap();
+/// tree.map(&mut pool, text, phys, Attributes::kernel(Rights::ReadExecute), PageSize::Size2M)?;
+/// let found = tree.walk(&pool, text.start().checked_add(0x1234).unwrap())?;
+/// assert_eq!((found.phys.get(), found.attributes.rights()), (0x4020_1234, Rights::ReadExecute));
+/// # Ok::<(), TableError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageTable {
     root: Frame,
