@@ -60,6 +60,14 @@ errors! {
     802 NoTree { x0: u64 = "x0 as firmware passed it.", hint: u64 = "The header page's hint." }
         => "no device tree: x0 is {x0:#x}, the hint is {hint:#x}, and none is packed";
         help "pack one with `--dtb FILE`, or have firmware pass it in x0";
+    /// EL2 or EL3 lacks a register that the ID registers show. The entry code says it by parking the CPU.
+    803 Trapped => "a system register of EL2 or EL3 is not there, though the ID registers show it";
+        help "enter the image at EL1, or change the CPU model: its ID registers and the machine disagree";
+}
+
+impl EntryError {
+    /// The code of [`Self::Trapped`], for the assembly that says it.
+    pub const TRAPPED: u16 = 803;
 }
 
 errors! {

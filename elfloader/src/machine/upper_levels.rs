@@ -16,13 +16,17 @@
 //! The stub at EL2 answers every HVC with −1 (PSCI's NOT_SUPPORTED) and turns anything else that traps into an
 //! undefined instruction at EL1, so that nothing hangs there. It needs no stack and no memory but its vectors' page and
 //! the entry page, where CPUs that were not chosen sleep as well: the memory map gives both to firmware for good.
+//! Its vectors serve the code that opens the levels, too: a register that is not there, whatever the ID registers show,
+//! parks the CPU with E0803.
 //!
 //! EL3 means that there is no firmware, hence no PSCI, and that other CPUs may arrive as well: one is chosen
 //! without exclusives, which Device memory does not promise, and the others sleep.
 
 use core::arch::global_asm;
 
+use elfloader::error::EntryError;
 use shared_abi::contract::pstate;
+use shared_abi::verdict::{Ending, PARKED};
 
 use super::entry::EntryFlags;
 
@@ -56,6 +60,9 @@ global_asm!(
     // At EL2, MMU off: everything that EL1 may use is opened, E2H cleared where that is possible.
     // Clobbers x8–x11.
 open_el1:
+    adrp    x8, el2_vectors
+    add     x8, x8, :lo12:el2_vectors
+    msr     vbar_el2, x8
     ldr     x8, ={hcr}
     msr     hcr_el2, x8
     isb
@@ -137,9 +144,6 @@ open_el1:
     msr     S3_4_C3_C1_4, xzr                   // HDFGRTR_EL2
     msr     S3_4_C3_C1_5, xzr                   // HDFGWTR_EL2
 1:
-    adrp    x8, el2_vectors
-    add     x8, x8, :lo12:el2_vectors
-    msr     vbar_el2, x8
     isb
     ret
 
@@ -147,6 +151,10 @@ open_el1:
 from_el3:
     orr     x26, x26, #{no_firmware}
     leave_mmu sctlr_el3
+    adrp    x8, el2_vectors
+    add     x8, x8, :lo12:el2_vectors
+    msr     vbar_el3, x8
+    isb
 
     // One CPU wins by plain loads and stores alone: Lamport's fast mutex ("A Fast Mutual Exclusion Algorithm",
     // 1987), of which nobody ever leaves the critical section. Nothing depends on time.
@@ -276,13 +284,17 @@ election:                               // last to arrive, gate, winner; a slot 
     .fill   {slot_count}, 8, 0
     .balign 64
 
-    // What stays at EL2: sixteen vectors, of which only the synchronous one from EL1 ever says anything.
+    // What stays at EL2: sixteen vectors. Those of its own level park, of the others only the synchronous one from EL1
+    // says anything.
     .section .text.stub, "ax"
     .balign 0x800
 el2_vectors:
     .rept 8
     .balign 0x80
-    b       .
+    mov     x0, #{trapped}
+    ldr     x1, ={parked}
+1:  wfe
+    b       1b
     .endr
     .balign 0x80
     msr     tpidr_el2, x0
@@ -296,8 +308,11 @@ el2_vectors:
     .balign 0x80
     eret
     .endr
+    .ltorg
 el2_vectors_end:
     "#,
+    trapped = const EntryError::TRAPPED,
+    parked = const PARKED | Ending::Refused.exit_subcode(),
     hcr = const HCR_EL2,
     cptr = const CPTR_EL2,
     cptr_no_sve = const CPTR_NO_SVE,

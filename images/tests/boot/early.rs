@@ -88,6 +88,16 @@ pub fn all() -> Vec<Behaviour> {
             image[CHECKED] ^= 1;
             run("header", &image, "virt", &[])?.expect_status(101)?.expect_words("error E0105").map(drop)
         }),
+        Behaviour::new("a_register_of_el2_that_is_not_there_parks_the_machine_with_its_code", || {
+            // QEMU 7.2 gives this model GIC system registers by its ID register, and none by its GICv2.
+            let run =
+                ["run", "--kernel", "hello", "--machine", "virt-el2", "--cpu", "a64fx", "--timeout", "60"];
+            let ended = handoff(&run)?;
+            match ended.status {
+                0 => Ok(()),
+                _ => ended.expect_status(101)?.expect_words("parked the machine: error E0803").map(drop),
+            }
+        }),
         Behaviour::new("a_machine_without_a_tree_is_refused_on_the_early_console", || {
             let image = image(BootFlags::empty(), NOWHERE, EARLYCON, &[])?;
             let ended = run("early-no-tree", &image, "virt-odd", &[])?.expect_status(101)?;
