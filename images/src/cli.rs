@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::failure::{Failure, Outcome};
+use crate::inspect::moment::At;
 use crate::machine::{Machine, WayIn};
 use crate::recipe::{self, Digest, Firmware, Form, KernelSource, Log, Recipe, Seed};
 use crate::size::Size;
@@ -108,8 +109,11 @@ Exit status: 101 and the refusal with its code if the boot would refuse.")]
         after_help = "Example: handoff tree --machine virt-el2 --pruned -o virt.dtb && dtc -I dtb virt.dtb"
     )]
     Tree(Tree),
-    /// Stop a machine at the kernel's first instruction and show what the kernel was handed.
-    #[command(after_help = "Example: handoff inspect --kernel mine.elf --machine virt-el2 --dump mine.core")]
+    /// Stop a machine at the kernel's first instruction, or later, and show what the kernel was handed and does.
+    #[command(
+        after_help = "Example: handoff inspect --kernel mine.elf --machine virt-el2 --dump mine.core\n\
+handoff inspect --kernel mine.elf --at fault"
+    )]
     Inspect(Inspect),
     /// Prove the contract's mapping rules on the page tables of a stopped machine or a dump.
     #[command(
@@ -392,13 +396,16 @@ pub struct Stop {
     /// Look into a dump instead of a machine
     #[arg(long, value_name = "DUMP", conflicts_with_all = [
         "recipe", "kernel", "digest", "log", "seed", "dtb", "module", "machine", "memory", "cpu", "cpus", "initrd", "append",
-        "firmware", "form", "image", "timeout", "qemu",
+        "firmware", "form", "image", "timeout", "qemu", "at",
     ])]
     pub from: Option<PathBuf>,
     /// Boot this image as it is instead of packing one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["recipe", "kernel", "digest", "log", "seed", "dtb", "module", "form"])]
     pub image: Option<PathBuf>,
-    /// Seconds until the kernel must have been entered [default: the recipe's, else 60]
+    /// Where to look: a function or FILE:LINE of the kernel, fault, exit, hang, or entry [default: entry]
+    #[arg(long, value_name = "WHERE")]
+    pub at: Option<At>,
+    /// Seconds until the kernel must have been entered, and must have come there [default: the recipe's, else 60]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub timeout: Option<u32>,
 }

@@ -1,7 +1,10 @@
 //! Stops a machine at the kernel's first instruction and reads a [`Snapshot`] out of it.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use shared_abi::addr::{PAGE, PageSize};
@@ -12,6 +15,7 @@ use shared_abi::page_table::Node;
 use shared_abi::verdict::Ending;
 
 use super::gdb::{Gdb, Stop};
+use super::moment::Moment;
 use super::snapshot::Snapshot;
 use crate::errors;
 use crate::failure::{Failure, Outcome};
@@ -85,6 +89,11 @@ impl Hold {
         }
     }
 
+    /// The debugger's port.
+    pub fn gdb(&mut self) -> &mut Gdb {
+        &mut self.gdb
+    }
+
     /// Lets the machine run on.
     pub fn release(self) -> Outcome<()> {
         self.gdb.detach()
@@ -92,8 +101,13 @@ impl Hold {
 
     /// Reads registers, translation tables, `BootInfo` and device tree.
     pub fn snapshot(&mut self, title: String) -> Outcome<Snapshot> {
+        self.snapshot_of(title, None)
+    }
+
+    /// The same at a later moment.
+    pub fn snapshot_of(&mut self, title: String, moment: Option<Moment>) -> Outcome<Snapshot> {
         let registers = self.gdb.registers()?;
-        let mut snapshot = Snapshot { registers, title, ..Snapshot::default() };
+        let mut snapshot = Snapshot { registers, title, moment, ..Snapshot::default() };
         for tables in [snapshot.kernel_tables(), snapshot.user_tables()].into_iter().flatten() {
             self.read_page(&mut snapshot, tables.root().start().get())?;
             // Each round reads the tables that the last one made known.
@@ -115,7 +129,7 @@ impl Hold {
     }
 
     fn read_boot_info(&mut self, snapshot: &mut Snapshot) -> Outcome<()> {
-        let Some(at) = snapshot.register("x0") else { return Ok(()) };
+        let Some(at) = snapshot.boot_info_address() else { return Ok(()) };
         for page in 0..(BOOT_INFO_MAX as u64 / PAGE + 1) {
             let phys = at.checked_add(page * PAGE).and_then(|virt| snapshot.translate(virt));
             let Some(phys) = phys else { break };
@@ -157,6 +171,8 @@ impl Hold {
 pub struct Machine {
     child: Child,
     hold: Hold,
+    /// Holds what it says.
+    scratch: Scratch,
 }
 
 impl Drop for Machine {
@@ -169,8 +185,14 @@ impl Drop for Machine {
 
 impl Machine {
     /// Starts QEMU with `arguments`, waits until the loader pauses at `pause`, and goes on to the kernel's first
-    /// instruction.
-    pub fn stop(program: &str, arguments: &[String], pause: u64, timeout: Duration) -> Outcome<Self> {
+    /// instruction. Once `is_cut` is set nobody waits for it any longer.
+    pub fn stop(
+        program: &str,
+        arguments: &[String],
+        pause: u64,
+        timeout: Duration,
+        is_cut: Arc<AtomicBool>,
+    ) -> Outcome<Self> {
         let scratch = Scratch::new()?;
         let (socket, console, messages) =
             (scratch.file("gdb"), scratch.file("console"), scratch.file("messages"));
@@ -178,6 +200,8 @@ impl Machine {
         let mut child = Command::new(program)
             .args(arguments)
             .args(self::arguments(&socket))
+            // A signal that is meant for us reaches it only from us.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(open(&console)?)
             .stderr(open(&messages)?)
@@ -189,7 +213,6 @@ impl Machine {
                 )
             })?;
         let hold = Hold::take(&socket, pause, &mut || child.try_wait().is_ok_and(|status| status.is_some()));
-        let last_words = || last_words(&console, &messages);
         let hold = match hold {
             Ok(Some(hold)) => hold,
             other => {
@@ -197,25 +220,30 @@ impl Machine {
                 let _ = child.wait();
                 other?;
                 return Err(Failure::new(
-                    format!("{program} ended at once{}", last_words()),
+                    format!("{program} ended at once{}", last_words(&console, &messages)),
                     "look at its message: the arguments behind -- are QEMU's own",
                 ));
             }
         };
-        let mut machine = Self { child, hold };
+        let mut machine = Self { child, hold, scratch };
+        machine.hold.gdb.cut_by(is_cut);
         match machine.hold.enter_kernel(timeout)? {
             Stop::At(_) => Ok(machine),
+            Stop::Cut => Err(Failure::new(
+                "interrupted: the machine was ended",
+                "give it more time to enter the kernel",
+            )),
             Stop::TimedOut => Err(Failure::new(
-                format!("the kernel was not entered within {} s{}", timeout.as_secs(), last_words()),
+                format!("the kernel was not entered within {} s{}", timeout.as_secs(), machine.last_words()),
                 "give more with --timeout SECONDS, or see how far it comes with handoff run --log verbose",
             )),
             Stop::Ended(_) => {
+                let words = machine.last_words();
                 // The status on the wire may come before the one of the process; the process's is the one that counts.
                 let status = machine.child.wait().ok().and_then(|status| status.code()).unwrap_or_default();
                 let ending = u64::try_from(status).ok().and_then(Ending::from_exit_subcode);
                 let ending =
                     ending.map_or_else(|| format!("with status {status}"), |ending| ending.to_string());
-                let words = last_words();
                 let help =
                     errors::help_of(&words).unwrap_or_else(|| "see its console with handoff run".into());
                 Err(Failure::new(
@@ -229,6 +257,16 @@ impl Machine {
     /// What is to be read out of it.
     pub fn snapshot(&mut self, title: String) -> Outcome<Snapshot> {
         self.hold.snapshot(title)
+    }
+
+    /// What it or QEMU said last, as an afterthought to another message.
+    pub fn last_words(&self) -> String {
+        last_words(&self.scratch.file("console"), &self.scratch.file("messages"))
+    }
+
+    /// The debugger's hold of it.
+    pub fn hold(&mut self) -> &mut Hold {
+        &mut self.hold
     }
 }
 

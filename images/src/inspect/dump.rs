@@ -10,6 +10,7 @@ use object::{Endianness, elf};
 use serde::{Deserialize, Serialize};
 use shared_abi::crc32c::crc32c;
 
+use super::moment::Moment;
 use super::snapshot::{Origin, Snapshot};
 use crate::failure::{Failure, Outcome};
 
@@ -25,6 +26,8 @@ struct Meta {
     #[serde(default)]
     origin: Origin,
     registers: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    moment: Option<Moment>,
     crc32c: u32,
 }
 
@@ -43,6 +46,7 @@ pub fn encode(snapshot: &Snapshot) -> Vec<u8> {
             .iter()
             .map(|(name, value)| (name.clone(), format!("{value:#x}")))
             .collect(),
+        moment: snapshot.moment.clone(),
         crc32c: checksum(&snapshot.memory),
     };
     // Strings and numbers: there is nothing in it that JSON cannot say.
@@ -143,6 +147,7 @@ pub fn decode(file: &[u8]) -> Outcome<Snapshot> {
         memory,
         title: meta.title,
         origin: meta.origin,
+        moment: meta.moment,
     })
 }
 
@@ -156,6 +161,7 @@ mod tests {
             memory: [(0x4000_0000, vec![1; 0x1000]), (0x4800_0000, vec![2; 0x3000])].into(),
             title: "sample on virt".into(),
             origin: Origin::Planned,
+            moment: Some(Moment { when: "at kmain".into(), boot_info: 0x1000, ..Moment::default() }),
         }
     }
 

@@ -4,20 +4,43 @@
 //! `Qqemu.PhyMemMode` makes memory packets mean physical addresses.
 
 use std::collections::BTreeMap;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::packet::{attributes, bytes_of, receive};
 use crate::failure::{Failure, Outcome};
 
 /// Bytes of memory asked for at once: QEMU's packets hold 4 KiB of text.
 const CHUNK: u64 = 0x700;
 
+/// How long QEMU may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a wait looks whether somebody still waits.
+const SLICE: Duration = Duration::from_millis(50);
+
 /// A connection to a machine that is stopped whenever no call of ours runs it.
 pub struct Gdb {
     stream: BufReader<UnixStream>,
+    /// Whether memory packets mean physical addresses.
     physical: bool,
+    /// Name and number of every register of at most 64 bits, once they were asked for.
+    known: Vec<(String, u32)>,
+    /// Set once nobody wants to wait for the machine any longer.
+    is_cut: Arc<AtomicBool>,
+}
+
+/// A CPU as the debugger port shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thread {
+    /// Its name in the protocol's words.
+    pub id: String,
+    /// Whether it executes nothing: asleep until an interrupt, or off.
+    pub is_halted: bool,
 }
 
 /// Why the machine is no longer running.
@@ -27,8 +50,10 @@ pub enum Stop {
     At(String),
     /// It ended with this status.
     Ended(i32),
-    /// It did not stop in time.
+    /// It did not stop in time, and runs on.
     TimedOut,
+    /// Nobody wanted to wait any longer; it runs on.
+    Cut,
 }
 
 impl Gdb {
@@ -47,13 +72,18 @@ impl Gdb {
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
             }
         };
-        stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(|error| {
+        stream.set_read_timeout(Some(PATIENCE)).map_err(|error| {
             Failure::new(
                 format!("cannot wait for QEMU's debugger port: {error}"),
                 "try again; a QEMU that stays so is told by HANDOFF_QEMU=… of another version",
             )
         })?;
-        let mut gdb = Self { stream: BufReader::new(stream), physical: false };
+        let mut gdb = Self {
+            stream: BufReader::new(stream),
+            physical: false,
+            known: Vec::new(),
+            is_cut: Arc::default(),
+        };
         gdb.ask("qSupported:multiprocess+;xmlRegisters=aarch64")?;
         gdb.send("QStartNoAckMode")?;
         gdb.receive()?;
@@ -63,17 +93,98 @@ impl Gdb {
 
     /// Runs the machine until the instruction at the virtual address `at` is about to be executed.
     pub fn run_to(&mut self, at: u64, timeout: Duration) -> Outcome<Stop> {
-        self.expect_ok(&format!("Z1,{at:x},4"))?;
-        let stop = self.resume("vCont;c", timeout)?;
+        self.set_breakpoint(at)?;
+        let stop = self.resume(timeout)?;
         if matches!(stop, Stop::At(_)) {
-            self.expect_ok(&format!("z1,{at:x},4"))?;
+            self.clear_breakpoint(at)?;
         }
         Ok(stop)
     }
 
+    /// Has the machine stop in front of the instruction at a virtual address.
+    pub fn set_breakpoint(&mut self, at: u64) -> Outcome<()> {
+        self.expect_ok(&format!("Z1,{at:x},4"))
+    }
+
+    /// Takes a breakpoint back.
+    pub fn clear_breakpoint(&mut self, at: u64) -> Outcome<()> {
+        self.expect_ok(&format!("z1,{at:x},4"))
+    }
+
+    /// Has every wait end with [`Stop::Cut`] once `is_cut` is set.
+    pub fn cut_by(&mut self, is_cut: Arc<AtomicBool>) {
+        self.is_cut = is_cut;
+    }
+
+    /// Lets the machine run until it stops.
+    pub fn resume(&mut self, timeout: Duration) -> Outcome<Stop> {
+        self.send("vCont;c")?;
+        self.wait(timeout)
+    }
+
+    /// Waits for a machine that runs to stop.
+    pub fn wait(&mut self, timeout: Duration) -> Outcome<Stop> {
+        let deadline = Instant::now().checked_add(timeout);
+        let answer = loop {
+            let left = deadline.map_or(SLICE, |end| end.saturating_duration_since(Instant::now()));
+            // A time-out of zero would mean none.
+            let slice = left.clamp(Duration::from_millis(1), SLICE);
+            self.stream.get_ref().set_read_timeout(Some(slice)).map_err(lost)?;
+            match self.try_receive() {
+                Err(error) if is_time_out(&error) => {
+                    if self.is_cut.load(Ordering::Relaxed) {
+                        return Ok(Stop::Cut);
+                    }
+                    if left <= SLICE && deadline.is_some() {
+                        return Ok(Stop::TimedOut);
+                    }
+                }
+                answer => break answer,
+            }
+        };
+        self.stream.get_ref().set_read_timeout(Some(PATIENCE)).map_err(lost)?;
+        match answer {
+            Ok(answer) => self.stopped(&answer),
+            // QEMU that ends closes the port, sometimes before it says so.
+            Err(_) => Ok(Stop::Ended(0)),
+        }
+    }
+
+    /// Stops a machine that runs.
+    pub fn interrupt(&mut self) -> Outcome<Stop> {
+        // GDB's Ctrl-C is this byte outside of any packet.
+        self.stream.get_mut().write_all(&[0x03]).map_err(lost)?;
+        // Whoever does not want to wait for the machine wants to see it.
+        self.is_cut = Arc::default();
+        self.wait(PATIENCE)
+    }
+
+    /// Every CPU.
+    pub fn threads(&mut self) -> Outcome<Vec<Thread>> {
+        let mut threads = Vec::new();
+        let mut answer = self.ask("qfThreadInfo")?;
+        while let Some(ids) = answer.strip_prefix('m') {
+            for id in ids.split(',') {
+                // `CPU#1 [halted ]`, or with the name of the model in front.
+                let words = self.ask(&format!("qThreadExtraInfo,{id}"))?;
+                let words = bytes_of(&words).unwrap_or_default();
+                let is_halted = String::from_utf8_lossy(&words).contains("[halted");
+                threads.push(Thread { id: id.to_owned(), is_halted });
+            }
+            answer = self.ask("qsThreadInfo")?;
+        }
+        Ok(threads)
+    }
+
+    /// Makes registers and virtual memory mean those of one CPU.
+    pub fn select(&mut self, thread: &str) -> Outcome<()> {
+        self.expect_ok(&format!("Hg{thread}"))
+    }
+
     /// Executes one instruction on one CPU.
     pub fn step(&mut self, thread: &str) -> Outcome<Stop> {
-        self.resume(&format!("vCont;s:{thread}"), Duration::from_secs(10))
+        self.send(&format!("vCont;s:{thread}"))?;
+        self.wait(PATIENCE)
     }
 
     /// Lets the machine run and does not come back.
@@ -91,22 +202,12 @@ impl Gdb {
         self.expect_ok(&format!("P{PC:x}={digits}"))
     }
 
-    fn resume(&mut self, how: &str, timeout: Duration) -> Outcome<Stop> {
-        self.send(how)?;
-        self.stream.get_ref().set_read_timeout(Some(timeout)).map_err(lost)?;
-        let answer = self.try_receive();
-        self.stream.get_ref().set_read_timeout(Some(Duration::from_secs(10))).map_err(lost)?;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) if is_time_out(&error) => return Ok(Stop::TimedOut),
-            // QEMU that ends closes the port, sometimes before it says so.
-            Err(_) => return Ok(Stop::Ended(0)),
-        };
+    fn stopped(&mut self, answer: &str) -> Outcome<Stop> {
         match answer.split_at_checked(1) {
             Some(("T", rest)) => {
                 let thread = rest.split([';', ':']).skip_while(|word| !word.ends_with("thread")).nth(1);
                 let thread = thread.unwrap_or("p01.01").to_owned();
-                self.expect_ok(&format!("Hg{thread}"))?;
+                self.select(&thread)?;
                 Ok(Stop::At(thread))
             }
             Some(("W" | "X", rest)) => {
@@ -120,9 +221,43 @@ impl Gdb {
         }
     }
 
-    /// Every register of at most 64 bits, by QEMU's name for it.
+    /// Every register of at most 64 bits of the selected CPU, by QEMU's name for it.
     pub fn registers(&mut self) -> Outcome<BTreeMap<String, u64>> {
-        let mut numbers: Vec<(String, u32)> = Vec::new();
+        self.learn_registers()?;
+        let mut values = BTreeMap::new();
+        for (name, number) in self.known.clone() {
+            // A register that cannot be read now is left out.
+            values.extend(self.read_register(number)?.map(|value| (name, value)));
+        }
+        Ok(values)
+    }
+
+    /// Some registers of the selected CPU; `None` for one that it does not have.
+    pub fn some_registers<const N: usize>(&mut self, names: [&str; N]) -> Outcome<[Option<u64>; N]> {
+        self.learn_registers()?;
+        let mut values = [None; N];
+        for (value, name) in values.iter_mut().zip(names) {
+            let known = self.known.iter().find(|(known, _)| known == name).map(|(_, number)| *number);
+            if let Some(number) = known {
+                *value = self.read_register(number)?;
+            }
+        }
+        Ok(values)
+    }
+
+    fn read_register(&mut self, number: u32) -> Outcome<Option<u64>> {
+        let answer = self.ask(&format!("p{number:x}"))?;
+        Ok(bytes_of(&answer).filter(|bytes| matches!(bytes.len(), 4 | 8)).map(|bytes| {
+            let mut value = [0; 8];
+            value[..bytes.len()].copy_from_slice(&bytes);
+            u64::from_le_bytes(value)
+        }))
+    }
+
+    fn learn_registers(&mut self) -> Outcome<()> {
+        if !self.known.is_empty() {
+            return Ok(());
+        }
         let mut next = 0;
         let target = self.description("target.xml")?;
         for part in attributes(&target, "xi:include", &["href"]) {
@@ -133,21 +268,11 @@ impl Gdb {
                 let number = number.parse().unwrap_or(next);
                 next = number + 1;
                 if bits.parse().is_ok_and(|bits: u32| bits <= 64) {
-                    numbers.push((name.clone(), number));
+                    self.known.push((name.clone(), number));
                 }
             }
         }
-        let mut values = BTreeMap::new();
-        for (name, number) in numbers {
-            let answer = self.ask(&format!("p{number:x}"))?;
-            // A register that cannot be read now is left out.
-            if let Some(bytes) = bytes_of(&answer).filter(|bytes| matches!(bytes.len(), 4 | 8)) {
-                let mut value = [0; 8];
-                value[..bytes.len()].copy_from_slice(&bytes);
-                values.insert(name, u64::from_le_bytes(value));
-            }
-        }
-        Ok(values)
+        Ok(())
     }
 
     fn description(&mut self, file: &str) -> Outcome<String> {
@@ -169,9 +294,18 @@ impl Gdb {
 
     /// Memory at a physical address; `None` where there is none.
     pub fn physical_memory(&mut self, start: u64, length: u64) -> Outcome<Option<Vec<u8>>> {
-        if !self.physical {
-            self.expect_ok("Qqemu.PhyMemMode:1")?;
-            self.physical = true;
+        self.memory(true, start, length)
+    }
+
+    /// Memory as the selected CPU sees it; `None` where it sees none.
+    pub fn virtual_memory(&mut self, start: u64, length: u64) -> Outcome<Option<Vec<u8>>> {
+        self.memory(false, start, length)
+    }
+
+    fn memory(&mut self, physical: bool, start: u64, length: u64) -> Outcome<Option<Vec<u8>>> {
+        if self.physical != physical {
+            self.expect_ok(&format!("Qqemu.PhyMemMode:{}", u8::from(physical)))?;
+            self.physical = physical;
         }
         let mut bytes = Vec::with_capacity(length as usize);
         while (bytes.len() as u64) < length {
@@ -224,80 +358,4 @@ fn lost(error: impl std::fmt::Display) -> Failure {
 
 fn is_time_out(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
-}
-
-/// One packet's data, escapes undone.
-fn receive(stream: &mut impl Read) -> std::io::Result<String> {
-    let mut byte = || {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).map(|()| byte[0])
-    };
-    while byte()? != b'$' {}
-    let mut data = Vec::new();
-    loop {
-        match byte()? {
-            b'#' => break,
-            b'}' => data.push(byte()? ^ 0x20),
-            other => data.push(other),
-        }
-    }
-    // The checksum guards a serial line, which this is not.
-    byte()?;
-    byte()?;
-    String::from_utf8(data).map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidData))
-}
-
-/// Bytes from pairs of hexadecimal digits; `None` for an error's `E..` or anything else.
-fn bytes_of(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.is_ascii() || text.is_empty() {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
-}
-
-/// For each `element` of an XML text the values of the named attributes, empty for one that it lacks. QEMU's
-/// descriptions are flat, so no more of XML is needed.
-fn attributes(text: &str, element: &str, names: &[&str]) -> Vec<Vec<String>> {
-    let mut found = Vec::new();
-    for tag in text.split('<').skip(1) {
-        let tag = tag.split('>').next().unwrap_or_default();
-        let Some(rest) = tag.strip_prefix(element).filter(|rest| rest.starts_with(char::is_whitespace))
-        else {
-            continue;
-        };
-        let value = |name: &&str| {
-            let start = rest.find(&format!(" {name}=\""))? + name.len() + 3;
-            rest[start..].split('"').next().map(str::to_owned)
-        };
-        found.push(names.iter().map(|name| value(name).unwrap_or_default()).collect());
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packets_are_read_with_their_escapes_undone() {
-        let mut stream: &[u8] = b"+$a}\x03b#00$OK#9a";
-        assert_eq!(receive(&mut stream).unwrap(), "a#b");
-        assert_eq!(receive(&mut stream).unwrap(), "OK");
-        assert!(receive(&mut stream).is_err());
-    }
-
-    #[test]
-    fn memory_is_pairs_of_digits_and_errors_are_not() {
-        assert_eq!(bytes_of("00ff1a"), Some(vec![0, 0xFF, 0x1A]));
-        for text in ["", "E14", "0", "zz", "é"] {
-            assert_eq!(bytes_of(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn attributes_are_found_in_any_order() {
-        let text = r#"<?xml version="1.0"?><feature name="x"><reg name="x0" bitsize="64"/><reg bitsize="32" regnum="7" name="cpsr" /><regs/></feature>"#;
-        let found = attributes(text, "reg", &["name", "bitsize", "regnum"]);
-        assert_eq!(found, [vec!["x0", "64", ""], vec!["cpsr", "32", "7"]]);
-    }
 }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 use shared_abi::boot_info::{BootInfo, TableId};
 
-use super::record;
 use super::view::{Trouble, View, memory_type, rights};
+use super::{moment_text, record};
 
 fn hex(value: u64) -> String {
     format!("{value:#x}")
@@ -23,7 +23,7 @@ pub fn json(view: &View<'_>) -> Value {
             })
         }
     };
-    json!({
+    let mut value = json!({
         "title": view.snapshot.title,
         "origin": view.snapshot.origin,
         "good": view.is_good(),
@@ -45,7 +45,11 @@ pub fn json(view: &View<'_>) -> Value {
             "purpose": view.purpose(run.virt.get()),
         })).collect::<Vec<_>>(),
         "tables": view.tables,
-    })
+    });
+    if let Some(moment) = &view.snapshot.moment {
+        value["moment"] = moment_text::json(moment);
+    }
+    value
 }
 
 /// The stages of the boot.

@@ -8,6 +8,8 @@ use shared_abi::boot_info::{BOOT_INFO_MAX, announced_size};
 use shared_abi::page_table::{PageTable, TableSource};
 use shared_abi::vmsa::Descriptor;
 
+use super::moment::Moment;
+
 /// Where a [`Snapshot`] comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -19,7 +21,7 @@ pub enum Origin {
     Planned,
 }
 
-/// A machine at the kernel's first instruction.
+/// A machine at the kernel's first instruction, or at a later moment.
 ///
 /// Memory is by physical address, in runs of whole pages that neither touch nor overlap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct Snapshot {
     pub title: String,
     /// Where it comes from.
     pub origin: Origin,
+    /// What was seen of a later moment; `None` at the kernel's first instruction.
+    pub moment: Option<Moment>,
 }
 
 impl Snapshot {
@@ -50,6 +54,11 @@ impl Snapshot {
             let (_, other) = OTHERS.iter().find(|(known, _)| *known == name)?;
             self.registers.get(*other).copied()
         })
+    }
+
+    /// The virtual address of `BootInfo`: x0 at entry.
+    pub fn boot_info_address(&self) -> Option<u64> {
+        self.moment.as_ref().map_or_else(|| self.register("x0"), |moment| Some(moment.boot_info))
     }
 
     /// The tree that TTBR1_EL1 points to.
@@ -115,7 +124,7 @@ impl Snapshot {
     /// # Errors
     /// In words, why there is none to judge.
     pub fn boot_info(&self) -> Result<Vec<u8>, String> {
-        let at = self.register("x0").ok_or("x0 was not read")?;
+        let at = self.boot_info_address().ok_or("x0 was not read")?;
         let head =
             self.virtual_bytes(at, 64).ok_or_else(|| format!("x0 = {at:#018x} points to no memory"))?;
         // A damaged size is the decoder's to name: it gets as much as could be.

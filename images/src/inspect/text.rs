@@ -5,8 +5,8 @@ use std::fmt::Write;
 use shared_abi::boot_info::{BootInfo, CpuFlags, EnableMethod};
 use shared_abi::memory::RegionKind;
 
-use super::record;
 use super::view::{View, memory_type, rights};
+use super::{moment_text, record};
 use crate::size::readable;
 use crate::style::Style;
 
@@ -45,6 +45,14 @@ pub fn text(view: &View<'_>, style: Style) -> String {
     });
     if view.has_run() {
         entry_state(view, &mut page);
+    }
+    if let Some(moment) = &view.snapshot.moment {
+        for (heading, lines) in moment_text::sections(view.snapshot, moment) {
+            page.heading(&heading);
+            for line in lines {
+                page.line(&line);
+            }
+        }
     }
     match &view.info {
         Ok(info) => {

@@ -69,25 +69,31 @@ impl<'a> View<'a> {
             let nodes = tree.nodes(snapshot).take(MAX_RUNS * 512);
             1 + nodes.filter(|node| matches!(node, shared_abi::page_table::Node::Table { .. })).count()
         });
-        Self { snapshot, info, lines: contract::lines(snapshot, announced), runs, tables }
+        // The contract is about the kernel's first instruction alone.
+        let lines = match snapshot.moment {
+            None => contract::lines(snapshot, announced),
+            Some(_) => Vec::new(),
+        };
+        Self { snapshot, info, lines, runs, tables }
     }
 
     /// What the view is of, in words: which kernel, which machine, when.
     pub fn title(&self) -> String {
-        match self.snapshot.origin {
-            Origin::Stopped => format!("{}, at the kernel's first instruction", self.snapshot.title),
-            Origin::Planned => format!("{}, as planned", self.snapshot.title),
+        match (self.snapshot.origin, &self.snapshot.moment) {
+            (_, Some(moment)) => format!("{}, {}", self.snapshot.title, moment.when),
+            (Origin::Stopped, None) => format!("{}, at the kernel's first instruction", self.snapshot.title),
+            (Origin::Planned, None) => format!("{}, as planned", self.snapshot.title),
         }
     }
 
-    /// Whether a machine ran, so that there is a timeline, a log and an entry state to judge.
+    /// Whether this is the entry of a machine that ran, so that there is a timeline, a log and a state to judge.
     pub fn has_run(&self) -> bool {
-        self.snapshot.origin == Origin::Stopped
+        self.snapshot.origin == Origin::Stopped && self.snapshot.moment.is_none()
     }
 
-    /// Whether all of it is as it ought to be.
+    /// Whether all of it is as it ought to be. A later moment is the kernel's own, and as good as it wants it.
     pub fn is_good(&self) -> bool {
-        self.info.is_ok() && self.lines.iter().all(|line| line.holds)
+        self.snapshot.moment.is_some() || self.info.is_ok() && self.lines.iter().all(|line| line.holds)
     }
 
     /// The stages of the boot: name, ticks since the first, ticks until the next.

@@ -1,15 +1,23 @@
-//! `handoff inspect`: what a kernel was handed, read out of a machine that did not know.
+//! `handoff inspect`: what a kernel was handed, or what it does, read out of a machine that did not know.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use shared_abi::crc32c::crc32c;
 use shared_abi::image::BootFlags;
+use shared_abi::verdict::Ending;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::cli::{Inspect, Show, Stop, Wanted};
 use crate::elf_form::image_bytes;
-use crate::failure::{Outcome, folder_is_there, read, write_atomically};
+use crate::failure::{Failure, Outcome, folder_is_there, read, write_atomically};
 use crate::foreign;
 use crate::inspect::capture::{self, Machine};
+use crate::inspect::moment::At;
+use crate::inspect::program::Program;
+use crate::inspect::pursuit::{self, Missed, Pursuit};
 use crate::inspect::snapshot::Snapshot;
 use crate::inspect::view::{Blob, View};
 use crate::inspect::{self, html, text};
@@ -61,6 +69,80 @@ pub fn snapshot(workspace: &Workspace, wanted: &Wanted, stop: &Stop) -> Outcome<
     let (header, _) = shared_abi::image::open(image, crc32c)?;
     let pause = capture::pause_address(image, &header)?;
     let timeout = Duration::from_secs(stop.timeout.unwrap_or(ready.staged.recipe.timeout).into());
-    let mut machine = Machine::stop(&ready.program, &ready.arguments, pause, timeout)?;
-    machine.snapshot(ready.staged.title())
+    let kernel = match (&stop.at, &ready.staged.kernel) {
+        (Some(At::Code(what)), None) => {
+            return Err(Failure::new(
+                format!("--at {what} needs the kernel's ELF file, and an image has only what the boot reads"),
+                "give the kernel instead of --image, or --at fault, exit or hang",
+            ));
+        }
+        (_, kernel) => kernel.as_ref().map(|path| Program::open(path, workspace.root())).transpose()?,
+    };
+    if let (Some(At::Code(what)), Some(kernel)) = (&stop.at, &kernel) {
+        // A name that leads nowhere is told before anything is started.
+        kernel.find(what)?;
+    }
+    let is_cut = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // The machine is ended in any case, so that none is left behind.
+        signal_hook::flag::register(signal, Arc::clone(&is_cut)).map_err(|error| {
+            Failure::new(
+                format!("cannot listen for signals: {error}"),
+                "see what the system lacks: memory, processes",
+            )
+        })?;
+    }
+    let mut machine = Machine::stop(&ready.program, &ready.arguments, pause, timeout, is_cut)?;
+    let entry = machine.snapshot(ready.staged.title())?;
+    match &stop.at {
+        None | Some(At::Entry) => Ok(entry),
+        Some(at) => {
+            later(&mut machine, entry, at, kernel, ready.staged.loader.as_deref(), timeout, workspace)
+        }
+    }
+}
+
+/// The snapshot of a later moment.
+fn later(
+    machine: &mut Machine,
+    entry: Snapshot,
+    at: &At,
+    kernel: Option<Program>,
+    loader: Option<&Path>,
+    timeout: Duration,
+    workspace: &Workspace,
+) -> Outcome<Snapshot> {
+    let kernel = kernel.map(|kernel| kernel.entered_at(entry.register("pc").unwrap_or_default()));
+    let wanted = pursuit::Wanted::new(at, kernel.as_ref())?;
+    let loader = loader.map(|path| Program::open(path, workspace.root())).transpose()?;
+    if *at == At::Hang {
+        eprintln!("waiting for {} s: Ctrl-C shows where the machine is by then", timeout.as_secs());
+    }
+    let mut pursuit = Pursuit::new(machine.hold(), entry, kernel.into_iter().chain(loader).collect());
+    let place = match at {
+        At::Code(what) => what,
+        At::Fault => "a fault",
+        At::Entry | At::Exit | At::Hang => "its end",
+    };
+    let seconds = timeout.as_secs();
+    pursuit.reach(&wanted, timeout)?.map_err(|missed| match missed {
+        Missed::Cut => Failure::new("interrupted: the machine was ended", "give --at hang to see it then"),
+        Missed::TimedOut => Failure::new(
+            format!("the kernel did not come to {place} within {seconds} s{}", machine.last_words()),
+            "give more with --timeout SECONDS, or see where it is with --at hang",
+        ),
+        Missed::Ended(ending) => {
+            let how = ending.map_or("it ended", Ending::name);
+            Failure::new(
+                match at {
+                    At::Hang => format!("the kernel did not hang: {how}{}", machine.last_words()),
+                    _ => format!(
+                        "the machine ended before the kernel came to {place}: {how}{}",
+                        machine.last_words()
+                    ),
+                },
+                "see the end itself with --at exit, or what it says with handoff run",
+            )
+        }
+    })
 }

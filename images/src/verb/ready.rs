@@ -30,6 +30,8 @@ pub struct Staged {
     pub image: Vec<u8>,
     /// The loader's ELF file, if the image was packed here.
     pub loader: Option<PathBuf>,
+    /// The kernel's ELF file, if the image was packed here.
+    pub kernel: Option<PathBuf>,
     /// Holds the files that QEMU reads.
     pub scratch: Scratch,
 }
@@ -113,14 +115,14 @@ impl Staged {
             interactive: wish.interactive,
             more: wish.wanted.qemu.clone(),
         };
-        let (image, loader) = match wish.image {
+        let (image, loader, kernel) = match wish.image {
             Some(path) => {
                 let bytes = read(path)?;
                 match given::for_boot(&bytes, &boot, wish.flags)? {
                     Some(image) => write(&boot, &image)?,
                     None => boot.image = path.clone(),
                 }
-                (bytes, None)
+                (bytes, None, None)
             }
             None => {
                 if way_in == WayIn::Elf
@@ -133,10 +135,10 @@ impl Staged {
                     recipe.device_tree = Some(dump_tree(program, &whole, &scratch)?);
                 }
                 let prepared = pack(workspace, &recipe, &boot, wish, &scratch)?;
-                (prepared.packed.bytes, Some(prepared.loader))
+                (prepared.packed.bytes, Some(prepared.loader), Some(prepared.kernel))
             }
         };
-        Ok(Self { recipe, boot, image, loader, scratch })
+        Ok(Self { recipe, boot, image, loader, kernel, scratch })
     }
 
     /// The place of a socket for QEMU's monitor.

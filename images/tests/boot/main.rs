@@ -12,6 +12,7 @@ mod faults;
 mod handoff;
 mod kernels;
 mod machines;
+mod moments;
 mod readme;
 mod recipes;
 mod refusals;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         entry_code::all(),
         stopped::all(),
         readme::all(),
+        moments::all(),
         recipes::all(),
     ];
     let trials = behaviours.into_iter().flatten().map(|Behaviour { name, is_ignored, check }| {

@@ -151,7 +151,7 @@ impl Drop for Folder {
 }
 
 /// A fixed kernel of these instructions with so many bytes of BSS.
-fn small(words: &[u32], zeros: u64) -> Vec<u8> {
+pub fn small(words: &[u32], zeros: u64) -> Vec<u8> {
     let text: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     ElfBuilder::new(crate::elf_builder::ET_EXEC, LINK, &Note::DEFAULT)
         .segment(Program::load(RX, LINK, 0x2000, 0x1000))

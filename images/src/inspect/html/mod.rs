@@ -11,8 +11,8 @@ use std::fmt::Write;
 
 use shared_abi::boot_info::BootInfo;
 
-use super::record;
 use super::view::View;
+use super::{moment_text, record};
 use crate::size::readable;
 
 const STYLE: &str = include_str!("page.css");
@@ -31,6 +31,12 @@ pub fn html(view: &View<'_>) -> String {
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <header><h1>{title}</h1><p>{verdict}</p></header>\n<main>\n"
     );
+    if let Some(moment) = &view.snapshot.moment {
+        for (heading, lines) in moment_text::sections(view.snapshot, moment) {
+            let lines = escaped(&lines.join("\n"));
+            section(&mut page, &escaped(&heading), &format!("<pre>{lines}</pre>"));
+        }
+    }
     match &view.info {
         Ok(info) => {
             summary(view, info, &mut page);
