@@ -83,7 +83,8 @@ global_asm!(
     cbz     x9, \target
     .endm
 
-    // Leaves an MMU or data cache that is on at this level, then writes SCTLR: little-endian from here on.
+    // Leaves an MMU or data cache that is on at this level, then writes SCTLR: little-endian from here on. Until then no
+    // data is read, literals included: the words might come with their bytes swapped.
     .macro leave_mmu sctlr
     mrs     x8, \sctlr
     tst     x8, #(1 << 0)
@@ -91,7 +92,8 @@ global_asm!(
     tbz     x8, #2, 9f
 8:  orr     x26, x26, #{caches_on}
     bl      clean_loader
-9:  ldr     x8, ={sctlr_off}
+9:  mov     x8, #({sctlr_off} & 0xFFFF)
+    movk    x8, #({sctlr_off} >> 16), lsl #16
     msr     \sctlr, x8
     isb
     .endm

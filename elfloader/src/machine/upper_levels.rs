@@ -57,32 +57,49 @@ global_asm!(
     r#"
     .section .text.entry, "ax"
 
-    // At EL2, MMU off: everything that EL1 may use is opened, E2H cleared where that is possible.
+    // HCR_EL2 from x8. The barrier in front is AmpereOne's (erratum AC04_CPU_23).
+    .macro write_hcr
+    dsb     nsh
+    msr     hcr_el2, x8
+    isb
+    .endm
+
+    // At EL2, MMU off: everything that EL1 may use is opened, E2H cleared where that has an effect.
     // Clobbers x8–x11.
 open_el1:
     adrp    x8, el2_vectors
     add     x8, x8, :lo12:el2_vectors
     msr     vbar_el2, x8
     ldr     x8, ={hcr}
-    msr     hcr_el2, x8
+    mrs     x9, S3_0_C0_C7_4            // ID_AA64MMFR4_EL1.E2H0 < 0: E2H is RES1 …
+    tbnz    x9, #27, 1f
+    write_hcr
+    mov     x9, #1                      // … and some are so that do not say it: there FAR_EL1 is FAR_EL2
+    msr     far_el1, x9
     isb
-    mrs     x9, hcr_el2
+    mov     x10, #2
+    msr     far_el2, x10
+    isb
+    mrs     x9, far_el1
+    cmp     x9, x10
     mov     x10, #3                     // CNTHCTL_EL2: EL1PCTEN, EL1PCEN
-    tbz     x9, #34, 1f
+    b.ne    2f
+1:  orr     x8, x8, #(1 << 34)          // read as 0 or not until it is written
+    write_hcr
     orr     x26, x26, #{e2h_stuck}
     ldr     x8, ={cptr_vhe}
     mov     x10, #(3 << 10)             // the same two with E2H's layout
-    b       3f
-1:  ldr     x8, ={cptr}
+    b       4f
+2:  ldr     x8, ={cptr}
     mrs     x9, id_aa64pfr0_el1
     ubfx    x9, x9, #32, #4
-    cbnz    x9, 2f
-    orr     x8, x8, #{cptr_no_sve}
-2:  mrs     x9, id_aa64pfr1_el1
-    ubfx    x9, x9, #24, #4
     cbnz    x9, 3f
+    orr     x8, x8, #{cptr_no_sve}
+3:  mrs     x9, id_aa64pfr1_el1
+    ubfx    x9, x9, #24, #4
+    cbnz    x9, 4f
     orr     x8, x8, #{cptr_no_sme}
-3:  msr     cptr_el2, x8
+4:  msr     cptr_el2, x8
     msr     cnthctl_el2, x10
     isb
     msr     cntvoff_el2, xzr

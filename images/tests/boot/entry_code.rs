@@ -22,8 +22,7 @@ fn objection(at: usize, word: u32) -> Option<&'static str> {
     if word & 0xFFFF_FF00 == 0xD50B_7400 {
         return Some("zeroes a block");
     }
-    let is_load_or_store = group & 0b0101 == 0b0100;
-    if !is_load_or_store {
+    if !is_load_or_store(word) {
         return None;
     }
     if bits(26, 1) == 1 {
@@ -54,6 +53,40 @@ fn objection(at: usize, word: u32) -> Option<&'static str> {
         }
         _ => Some("is a load or store of a kind that nobody has looked at"),
     }
+}
+
+/// Whether an instruction loads or stores: group x1x0 (Arm ARM C4.1).
+pub fn is_load_or_store(word: u32) -> bool {
+    word >> 25 & 0b0101 == 0b0100
+}
+
+/// From each level's first instruction to its first MSR of SCTLR data may be big-endian: nothing is read, and the one
+/// routine that is called reads nothing either.
+fn read_before_little_endian() -> Result<(), Failed> {
+    let file = std::fs::read(stage::loader(&Workspace::here())?)?;
+    let file = object::File::parse(&*file)?;
+    let text = file.section_by_name(".text").ok_or("the loader has no .text")?;
+    let words: Vec<_> =
+        text.data()?.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
+    // MSR SCTLR_ELx is S3, op1, C1, C0, 0, with op1 0, 4 or 6; RET.
+    let ends: [(&str, u32); 5] = [
+        ("entry", 0xD518_1000),
+        ("from_el1", 0xD518_1000),
+        ("from_el2", 0xD51C_1000),
+        ("from_el3", 0xD51E_1000),
+        ("clean_loader", 0xD65F_03C0),
+    ];
+    for (name, end) in ends {
+        let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name));
+        let at = symbol.ok_or_else(|| format!("the loader has no symbol {name}"))?.address() - text.address();
+        let length = words[at as usize / 4..].iter().position(|word| word & !0x1F == end);
+        let length = length.ok_or_else(|| format!("{name} does not end"))?;
+        let code = &words[at as usize / 4..][..length];
+        if code.is_empty() || code.iter().any(|word| is_load_or_store(*word)) {
+            return Err(format!("{name} loads or stores while data may be big-endian: {code:08x?}").into());
+        }
+    }
+    Ok(())
 }
 
 fn read_entry_code() -> Result<(), Failed> {
@@ -104,6 +137,7 @@ fn literals(code: &[u8]) -> Vec<usize> {
 pub fn all() -> Vec<Behaviour> {
     vec![
         Behaviour::new("what_runs_with_the_mmu_off_needs_no_more_than_device_memory", read_entry_code),
+        Behaviour::new("nothing_is_read_before_data_is_little_endian", read_before_little_endian),
         Behaviour::new("the_reader_of_the_entry_code_knows_what_must_not_be_there", || {
             let bad: [(u32, &str); 10] = [
                 (0xC85F_7C20, "ldxr x0, [x1]"),

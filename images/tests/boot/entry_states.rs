@@ -16,12 +16,12 @@ use crate::Behaviour;
 use crate::handoff::{Scratch, handoff};
 
 /// Where the image lies behind the firmware, and where in the firmware its code and the choice of a state.
-const IMAGE: usize = 2 << 20;
+pub const IMAGE: usize = 2 << 20;
 const CODE: usize = 0x1000;
 const STATE: usize = CODE + 8;
 
 /// Name, the firmware's number for it, and the machine that has the level.
-const STATES: [(&str, u32, &str); 6] = [
+pub const STATES: [(&str, u32, &str); 6] = [
     ("el1_with_wild_registers", 1, "virt"),
     ("el1_with_mmu_and_caches_on", 2, "virt"),
     ("el2_with_every_trap_set", 3, "virt-el2"),
@@ -34,7 +34,7 @@ const STATES: [(&str, u32, &str); 6] = [
 const HCR_EL2: u64 = 1 << 31 | 1 << 40 | 1 << 41 | 1 << 56;
 const E2H: u64 = 1 << 34;
 
-fn image() -> Result<Vec<u8>, Failed> {
+fn image(flags: BootFlags) -> Result<Vec<u8>, Failed> {
     let workspace = Workspace::here();
     let loader = std::fs::read(stage::loader(&workspace)?)?;
     let kernel = std::fs::read(stage::kernel(&workspace, &KernelSource::Example("contract".into()))?)?;
@@ -44,7 +44,7 @@ fn image() -> Result<Vec<u8>, Failed> {
         kernel_name: "contract".into(),
         more: Vec::new(),
         digest: Digest::Crc32c,
-        flags: BootFlags::SEMIHOSTING,
+        flags: BootFlags::SEMIHOSTING | flags,
         log: LogLevel::Normal,
         tree_hint: 0,
     })?;
@@ -52,8 +52,8 @@ fn image() -> Result<Vec<u8>, Failed> {
 }
 
 /// The image with a firmware in front that leaves the given state.
-fn behind_firmware(state: u32) -> Result<Vec<u8>, Failed> {
-    let image = image()?;
+pub fn behind_firmware(state: u32, flags: BootFlags) -> Result<Vec<u8>, Failed> {
+    let image = image(flags)?;
     let firmware = std::fs::read(stage::firmware(&Workspace::here())?)?;
     let firmware = object::File::parse(&*firmware)?;
     let code = firmware.section_by_name(".text").ok_or("the firmware has no code")?.data()?.to_vec();
@@ -80,19 +80,33 @@ pub fn all() -> Vec<Behaviour> {
         .iter()
         .map(|&(name, state, machine)| {
             Behaviour::new(format!("the_contract_holds_after_{name}"), move || {
-                holds(name, &behind_firmware(state)?, machine)
+                holds(name, &behind_firmware(state, BootFlags::empty())?, machine)
             })
         })
         .collect();
     list.push(Behaviour::new("the_contract_holds_after_el2_where_e2h_is_stuck_at_one", || {
-        let mut image = image()?;
+        let mut image = image(BootFlags::empty())?;
         let literal = HCR_EL2.to_le_bytes();
-        let places: Vec<_> =
-            (0..image.len() - 8).step_by(8).filter(|&at| image[at..at + 8] == literal).collect();
-        let [at] = places[..] else { return Err(format!("HCR_EL2's literal is at {places:x?}").into()) };
-        // The loader asks the register what it wrote: so it finds E2H stuck, and goes on by the _EL12 names.
+        let at = place_of(&image, &literal)?;
+        // The loader asks FAR_EL1 whether it is FAR_EL2: so it finds E2H stuck, and goes on by the _EL12 names.
         image[at..at + 8].copy_from_slice(&(HCR_EL2 | E2H).to_le_bytes());
         holds("e2h-stuck", &image, "virt-el2")
     }));
+    list.push(Behaviour::new("the_contract_holds_after_el2_where_e2h_is_one_by_its_id_register", || {
+        let mut image = image(BootFlags::empty())?;
+        // mrs x9, ID_AA64MMFR4_EL1, which becomes mov x9, #(8 << 24): E2H0 is negative.
+        let at = place_of(&image, &0xD538_0789_u32.to_le_bytes())?;
+        image[at..at + 4].copy_from_slice(&0xD2A1_0009_u32.to_le_bytes());
+        holds("no-e2h0", &image, "virt-el2")
+    }));
     list
+}
+
+/// Where the bytes are, which are there once.
+fn place_of(image: &[u8], bytes: &[u8]) -> Result<usize, Failed> {
+    let places: Vec<_> = memchr::memmem::find_iter(image, bytes).collect();
+    match places[..] {
+        [at] => Ok(at),
+        _ => Err(format!("{bytes:x?} is at {places:x?}").into()),
+    }
 }

@@ -8,6 +8,7 @@ mod early;
 mod elf_builder;
 mod entry_code;
 mod entry_states;
+mod errata;
 mod faults;
 mod handoff;
 mod kernels;
@@ -19,6 +20,7 @@ mod refusals;
 mod statements;
 mod stopped;
 mod trees;
+mod upper_levels;
 mod verdicts;
 
 #[path = "../../../elfloader/tests/damaged_tree/mod.rs"]
@@ -63,10 +65,12 @@ fn main() -> ExitCode {
         statements::all(),
         entry_states::all(),
         entry_code::all(),
+        errata::all(),
         stopped::all(),
         readme::all(),
         moments::all(),
         recipes::all(),
+        upper_levels::all(),
     ];
     let trials = behaviours.into_iter().flatten().map(|Behaviour { name, is_ignored, check }| {
         Trial::test(name, check).with_ignored_flag(is_ignored || !is_set_up)

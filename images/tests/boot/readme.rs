@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use libtest_mimic::Failed;
 
-use crate::Behaviour;
+use crate::{Behaviour, errata};
 
 /// What a reader's first changes ask of linker and libraries: constants that hold addresses, and `alloc`.
 const MORE: &str = r#"
@@ -51,6 +51,10 @@ fn both_profiles() -> Result<(), Failed> {
     let debug = steps.commands.replace(" --release", "").replace("/release/", "/debug/");
     for commands in [&steps.commands, &debug] {
         project.expect("hello: ", commands)?;
+    }
+    for profile in ["release", "debug"] {
+        let file = format!("target/aarch64-unknown-none-softfloat/{profile}/mine");
+        errata::expect_none(&std::fs::read(project.file(&file))?, &file)?;
     }
     // As it is, then with what a reader adds next.
     let end = steps.main.rfind("    ending::finish(Verdict::Good)").ok_or("README: no good end")?;
