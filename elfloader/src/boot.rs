@@ -12,10 +12,10 @@
 mod environment;
 mod first_half;
 mod second_half;
+mod stages;
 
-pub use environment::{Environment, KernelTables, LoaderParts};
-pub use first_half::{Described, Mapped, Opened};
-pub use second_half::{Built, Kernel, Loaded, Planned, Ready};
+pub use environment::{Environment, LoaderParts};
+pub use stages::{Built, Described, Kernel, KernelTables, Loaded, Mapped, Opened, Planned, Ready};
 
 use crate::boot_facts::Entered;
 use crate::device_tree::Pruned;

@@ -41,5 +41,8 @@ pub const HANDOFF_WINDOW: VirtRange = window(0xFFFF_0080_0000_0000, 0xFFFF_0100_
 /// Where position-independent kernels are slid to, in steps of 2 MiB.
 pub const SLIDE_WINDOW: VirtRange = window(0xFFFF_0100_0000_0000, 0xFFFF_8000_0000_0000);
 
+/// Most bytes of boot stack that a kernel can ask for.
+pub const MAX_STACK_SIZE: u64 = 16 << 20;
+
 /// The direct map of physical memory.
 pub const DIRECT_MAP_WINDOW: VirtRange = window(0xFFFF_8000_0000_0000, 0xFFFF_FFFF_FFFF_F000);

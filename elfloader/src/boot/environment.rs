@@ -5,9 +5,9 @@ use shared_abi::boot_info::{BootInfoWriter, WriteError};
 use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
 use shared_abi::crc32c::Crc32c;
 use shared_abi::image::Header;
-use shared_abi::page_table::{TableError, TableStore};
+use shared_abi::page_table::TableError;
 
-use super::{Built, Described, Loaded, Mapped, Planned};
+use super::stages::{Built, Described, KernelTables, Loaded, Mapped, Planned};
 use crate::boot_facts::Processor;
 use crate::boot_memory::Tree;
 use crate::device_tree::Survey;
@@ -29,12 +29,6 @@ pub struct LoaderParts {
     pub stub: PhysRange,
     /// The four tables that the entry code fills, root first: they stay the kernel's.
     pub tables: PhysRange,
-}
-
-/// The tables under TTBR1: the loader's own four, in which it and the console are mapped, and those of the plan's pool.
-pub trait KernelTables: TableStore {
-    /// How many of the pool's are used.
-    fn used(&self) -> usize;
 }
 
 /// What there is, how its bytes are reached, and where effects go. `'a` is how long those bytes stay.

@@ -2,29 +2,20 @@
 
 use shared_abi::addr::{PAGE, PhysAddr, PhysRange};
 use shared_abi::boot_info::{PlatformFlags, TreeSource};
-use shared_abi::contract::registers::PhysicalSize;
 use shared_abi::image::Header;
 use shared_abi::image::payload::{Kind, PayloadTable};
 
-use super::Environment;
+use super::environment::Environment;
+use super::stages::{Described, Found, Mapped, Opened};
 use crate::boot_facts::Entered;
 use crate::boot_memory::{self, Tree};
-use crate::command_line::CommandLine;
 use crate::device_tree::{self, Pruned, Survey};
-use crate::entropy::{Entropy, Offered};
+use crate::entropy::Offered;
 use crate::error::{BootError, EntryError};
 use crate::image::Image;
 use crate::memory_map::MemoryMap;
-use crate::platform::{Console, Machine};
+use crate::platform::Machine;
 use crate::stage::Stage;
-
-/// The image is open: header page, payload table and end marker are right, and all of the loader lies in it.
-pub struct Opened<'a> {
-    pub(super) entered: Entered,
-    pub(super) physical_size: PhysicalSize,
-    pub(super) image: Image<'a>,
-    early_console: Option<Console<'a>>,
-}
 
 impl<'a> Opened<'a> {
     pub(super) fn open<E: Environment<'a>>(
@@ -135,31 +126,7 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// The machine is described. Nothing was written to memory.
-pub struct Described<'s, 'a> {
-    opened: &'s Opened<'a>,
-    machine: &'s mut Machine<'a>,
-    tree: Tree,
-    survey: Survey,
-    command_line: CommandLine<'a>,
-}
-
 impl<'s, 'a> Described<'s, 'a> {
-    /// How the image was entered.
-    pub const fn entered(&self) -> &Entered {
-        &self.opened.entered
-    }
-
-    /// The image.
-    pub const fn image(&self) -> &Image<'a> {
-        &self.opened.image
-    }
-
-    /// The machine.
-    pub const fn machine(&self) -> &Machine<'a> {
-        self.machine
-    }
-
     /// Lays the memory out in `map`, which is empty, and leaves the tree as the kernel finds it.
     pub(super) fn map_memory<E: Environment<'a>>(
         self,
@@ -182,27 +149,5 @@ impl<'s, 'a> Described<'s, 'a> {
         let mapped = Mapped { found, map };
         environment.mapped(&mapped);
         Ok(mapped)
-    }
-}
-
-/// What is there, whatever the kernel.
-pub(super) struct Found<'s, 'a> {
-    pub opened: &'s Opened<'a>,
-    pub machine: &'s Machine<'a>,
-    pub tree: Tree,
-    pub command_line: CommandLine<'a>,
-    pub entropy: Entropy,
-}
-
-/// All memory has its use, and the tree is where the kernel will find it, without its seeds.
-pub struct Mapped<'s, 'a> {
-    pub(super) found: Found<'s, 'a>,
-    pub(super) map: &'s mut MemoryMap<'a>,
-}
-
-impl<'a> Mapped<'_, 'a> {
-    /// The memory.
-    pub const fn map(&self) -> &MemoryMap<'a> {
-        self.map
     }
 }

@@ -1,20 +1,18 @@
 //! The second half of the boot: the kernel.
 
-use shared_abi::addr::{Frame, PhysAddr, PhysRange, VirtAddr};
+use shared_abi::addr::PhysRange;
 use shared_abi::contract::registers::EntryRegisters;
 use shared_abi::image::header::BootFlags;
-use shared_abi::image::payload::{Entry, Kind, PayloadError};
+use shared_abi::image::payload::{Kind, PayloadError};
 use shared_abi::page_table::{PageTable, TableError, TableStore as _};
 
-use super::first_half::Found;
-use super::{Environment, KernelTables, Mapped};
+use super::environment::Environment;
+use super::stages::{Built, Found, Kernel, KernelTables, Loaded, Mapped, Planned, Ready};
 use crate::boot_facts::{self, Facts, Tables};
 use crate::boot_memory;
 use crate::error::BootError;
-use crate::image::Image;
 use crate::kernel_elf::KernelElf;
-use crate::memory_map::{MemoryMap, Region};
-use crate::plan::{LoadPlan, PlacedPlan, Placement, Policy, Purpose, Room};
+use crate::plan::{LoadPlan, Placement, Policy, Purpose, Room};
 use crate::stage::Stage;
 
 impl<'a> Mapped<'_, 'a> {
@@ -34,14 +32,6 @@ impl<'a> Mapped<'_, 'a> {
         let elf = KernelElf::parse_into(place, payload.bytes(&entry))?;
         Ok(Kernel { found: &self.found, map: self.map, entry, elf })
     }
-}
-
-/// The kernel's file is good, and so is everything that is packed with it.
-pub struct Kernel<'s, 'a> {
-    found: &'s Found<'s, 'a>,
-    map: &'s mut MemoryMap<'a>,
-    entry: Entry,
-    elf: &'s KernelElf<'a>,
 }
 
 impl<'s, 'a> Kernel<'s, 'a> {
@@ -67,36 +57,7 @@ impl<'s, 'a> Kernel<'s, 'a> {
     }
 }
 
-/// Everything has its place, and nothing of the kernel was written yet.
-pub struct Planned<'s, 'a> {
-    found: &'s Found<'s, 'a>,
-    map: &'s mut MemoryMap<'a>,
-    entry: Entry,
-    arena: PhysRange,
-    placed: PlacedPlan<'s>,
-}
-
 impl<'s, 'a> Planned<'s, 'a> {
-    /// The plan.
-    pub const fn placed(&self) -> &PlacedPlan<'s> {
-        &self.placed
-    }
-
-    /// The memory that it was given: nobody else's.
-    pub const fn arena(&self) -> PhysRange {
-        self.arena
-    }
-
-    /// The image.
-    pub const fn image(&self) -> &'s Image<'a> {
-        &self.found.opened.image
-    }
-
-    /// The memory map as it is now.
-    pub fn regions(&self) -> &[Region<'a>] {
-        self.map.regions()
-    }
-
     /// Writes the kernel's pages.
     pub(super) fn load<'p, E: Environment<'a>>(
         &'p mut self,
@@ -108,18 +69,7 @@ impl<'s, 'a> Planned<'s, 'a> {
     }
 }
 
-/// The kernel's pages hold what they are to hold.
-pub struct Loaded<'p, 's, 'a> {
-    planned: &'p mut Planned<'s, 'a>,
-    relocations: u64,
-}
-
 impl<'p, 's, 'a> Loaded<'p, 's, 'a> {
-    /// The stage before.
-    pub const fn planned(&self) -> &Planned<'s, 'a> {
-        self.planned
-    }
-
     /// Says what became of the memory, and maps it for the kernel.
     pub(super) fn build_tables<E: Environment<'a>>(
         self,
@@ -145,30 +95,7 @@ impl<'p, 's, 'a> Loaded<'p, 's, 'a> {
     }
 }
 
-/// The kernel's tables are complete.
-pub struct Built<'p, 's, 'a, T> {
-    planned: &'p Planned<'s, 'a>,
-    relocations: u64,
-    tables: T,
-    low_root: Frame,
-}
-
 impl<'s, 'a, T: KernelTables> Built<'_, 's, 'a, T> {
-    /// The plan that they map.
-    pub const fn planned(&self) -> &Planned<'s, 'a> {
-        self.planned
-    }
-
-    /// The tables.
-    pub const fn tables(&self) -> &T {
-        &self.tables
-    }
-
-    /// The empty table that TTBR0 is left with.
-    pub const fn low_root(&self) -> PhysAddr {
-        self.low_root.start()
-    }
-
     /// Writes the facts where the kernel will read them, timeline and log last.
     pub(super) fn write_boot_info<E: Environment<'a, Tables = T>>(
         self,
@@ -209,26 +136,4 @@ impl<'s, 'a, T: KernelTables> Built<'_, 's, 'a, T> {
             pause: opened.image.header.boot_flags.contains(BootFlags::PAUSE),
         })
     }
-}
-
-/// The kernel can be entered. Only the story makes one.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Ready {
-    /// Where the kernel finds `BootInfo`: its x0.
-    pub boot_info: VirtAddr,
-    /// Its first instruction.
-    pub entry: VirtAddr,
-    /// The boot stack's top: its stack pointer.
-    pub stack_top: u64,
-    /// The empty table that TTBR0 is left with.
-    pub low_root: PhysAddr,
-    /// The four tables that the entry code filled.
-    pub tables: PhysRange,
-    /// Virtual address of physical address 0 in the direct map.
-    pub direct_map_offset: u64,
-    /// The registers that it is entered with.
-    pub registers: EntryRegisters,
-    /// Whether to wait before the last instruction, for a debugger.
-    pub pause: bool,
 }

@@ -7,7 +7,10 @@ use goblin::elf64::dynamic::{
 };
 use goblin::elf64::reloc::Rela;
 
-use super::{KernelElfError, MAX_DYNAMIC_ENTRIES, Segment, read};
+use super::error::KernelElfError;
+use super::file::read;
+use super::limits::MAX_DYNAMIC_ENTRIES;
+use super::segment::Segment;
 
 /// Bytes of the relative relocation table.
 const DT_RELRSZ: u64 = 35;

@@ -3,7 +3,7 @@
 use shared_abi::addr::VirtRange;
 use shared_abi::note::NoteError;
 
-use super::{MAX_DYNAMIC_ENTRIES, MAX_PROGRAM_HEADERS, MAX_SEGMENTS};
+use super::limits::{MAX_DYNAMIC_ENTRIES, MAX_PROGRAM_HEADERS, MAX_SEGMENTS};
 use shared_abi::errors;
 
 errors! {

@@ -8,13 +8,19 @@
 
 mod dynamic;
 mod error;
+mod file;
+mod limits;
 mod segment;
 #[cfg(test)]
 mod tests;
 
 pub use dynamic::{FileRange, RelocationTables};
 pub use error::KernelElfError;
+pub(crate) use file::read;
+pub use limits::{MAX_DYNAMIC_ENTRIES, MAX_PROGRAM_HEADERS, MAX_SEGMENTS};
 pub use segment::Segment;
+
+use file::contents;
 
 use arrayvec::ArrayVec;
 use goblin::elf64::header::{
@@ -22,19 +28,8 @@ use goblin::elf64::header::{
     Header,
 };
 use goblin::elf64::program_header::{PT_DYNAMIC, PT_GNU_RELRO, PT_LOAD, PT_NOTE, ProgramHeader};
-use plain::Plain;
 use shared_abi::addr::{PAGE_SHIFT, align_down};
 use shared_abi::note::{Note, NoteSearch};
-use zerocopy::IntoBytes;
-
-/// Most program headers of all types that are read.
-pub const MAX_PROGRAM_HEADERS: u16 = 128;
-
-/// Most loadable segments with bytes in memory.
-pub const MAX_SEGMENTS: usize = 64;
-
-/// Most entries of the dynamic section, its end included.
-pub const MAX_DYNAMIC_ENTRIES: usize = 256;
 
 /// Whether the kernel runs only where it is linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,27 +190,6 @@ impl<'a> KernelElf<'a> {
     }
 }
 
-/// Copies a structure out of the beginning of `bytes`, at any alignment.
-pub(crate) fn read<T: Plain + Copy>(bytes: &[u8]) -> Option<T> {
-    const { assert!(size_of::<T>() <= size_of::<Header>()) };
-    let bytes = bytes.get(..size_of::<T>())?;
-    if let Ok(value) = plain::from_bytes(bytes) {
-        return Some(*value);
-    }
-    let mut words = [0u64; size_of::<Header>() / 8];
-    copy(bytes, words.as_mut_bytes());
-    plain::from_bytes(words.as_bytes()).ok().copied()
-}
-
-/// Copies to the start of `to`. Apart, since a copy of known length is made in place, byte by byte.
-#[cold]
-#[inline(never)]
-fn copy(from: &[u8], to: &mut [u8]) {
-    if let Some(to) = to.get_mut(..from.len()) {
-        to.copy_from_slice(from);
-    }
-}
-
 /// The ELF header, each field of which is what the loader understands.
 fn check_header(bytes: &[u8]) -> Result<(Header, Position), KernelElfError> {
     let magic = bytes.first_chunk().map(|magic| u32::from_le_bytes(*magic));
@@ -273,28 +247,6 @@ fn program_headers<'a>(
     let end = start.checked_add(SIZE * usize::from(count)).ok_or(outside)?;
     let table = bytes.get(start..end).ok_or(outside)?;
     Ok(table.chunks_exact(SIZE).filter_map(read))
-}
-
-/// That a program header's bytes lie in the file. Where no bytes lie does not matter: stripping leaves such
-/// offsets past the end.
-fn check_file_range(number: u8, program: &ProgramHeader, length: u64) -> Result<(), KernelElfError> {
-    match program.p_offset.checked_add(program.p_filesz) {
-        _ if program.p_filesz == 0 => Ok(()),
-        Some(end) if end <= length => Ok(()),
-        _ => Err(KernelElfError::FileRange {
-            segment: number,
-            offset: program.p_offset,
-            size: program.p_filesz,
-            length,
-        }),
-    }
-}
-
-/// The file bytes of a program header.
-fn contents<'a>(bytes: &'a [u8], number: u8, program: &ProgramHeader) -> Result<&'a [u8], KernelElfError> {
-    check_file_range(number, program, bytes.len() as u64)?;
-    let start = program.p_offset as usize;
-    Ok(bytes.get(start..start.saturating_add(program.p_filesz as usize)).unwrap_or_default())
 }
 
 /// Puts a segment in its place by address. The gABI wants them in order; linker scripts make others.

@@ -6,7 +6,8 @@ use goblin::elf64::program_header::{PF_R, PF_W, PF_X, ProgramHeader};
 use shared_abi::addr::{PAGE, PAGE_SHIFT, VirtRange, align_up};
 use shared_abi::rights::Rights;
 
-use super::KernelElfError;
+use super::error::KernelElfError;
+use super::file::check_file_range;
 
 /// A `PT_LOAD` with bytes in memory. What holds of every value:
 ///
@@ -38,7 +39,7 @@ impl Segment {
                 memory: header.p_memsz,
             });
         }
-        super::check_file_range(number, header, file_length)?;
+        check_file_range(number, header, file_length)?;
         if header.p_memsz == 0 {
             return Ok(None);
         }

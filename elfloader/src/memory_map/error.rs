@@ -6,7 +6,7 @@ use shared_abi::addr::PhysRange;
 use shared_abi::errors;
 use shared_abi::memory::RegionKind;
 
-use super::Region;
+use super::region::Region;
 
 /// A stated use of physical bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,11 +26,13 @@ use crate::platform::{DYNAMIC_RESERVATIONS, RESERVATIONS};
 mod error;
 mod lay_out;
 mod placement;
+mod region;
 #[cfg(test)]
 mod tests;
 
 pub use error::{Claim, MapError};
 pub use placement::ANYWHERE;
+pub use region::Region;
 
 /// Most regions that a map holds.
 /// Each reservation can cut a region in two, and so can what the loader claims and makes.
@@ -38,36 +40,6 @@ pub const REGIONS: usize = 2 * RESERVATIONS + 64;
 
 /// Most claims on a map, parts of one claim not counted.
 pub const CLAIMS: usize = 24;
-
-/// A run of whole pages of RAM with one use, on one NUMA node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Region<'n> {
-    /// The physical pages.
-    pub range: PhysRange,
-    /// Their use.
-    pub kind: RegionKind,
-    /// The NUMA node, 0 where the machine states none.
-    pub node: u16,
-    /// What or whose it is; may be empty.
-    pub name: &'n str,
-}
-
-impl Region<'_> {
-    const fn start(&self) -> u64 {
-        self.range.start().get()
-    }
-
-    const fn end(&self) -> u64 {
-        self.range.end()
-    }
-
-    fn continues(&self, other: &Self) -> bool {
-        self.end() == other.start()
-            && self.kind == other.kind
-            && self.node == other.node
-            && self.name == other.name
-    }
-}
 
 /// The map of all RAM. See the module's documentation for what always holds.
 #[derive(Clone, Debug, Default)]

@@ -16,7 +16,8 @@ use shared_abi::addr::{PAGE, PAGE_SHIFT, PageSize, PhysAddr, PhysRange};
 use shared_abi::memory::RegionKind;
 
 use super::extent::{Extent, MAX_EXTENTS, MAX_OFFSET, Origin};
-use super::{Placement, PlanError, TableCount, offset_from, whole_pages};
+use super::offset::{offset_from, whole_pages};
+use super::{Placement, PlanError, TableCount};
 use crate::kernel_elf::KernelElf;
 
 /// The empty table that TTBR0 is left with.

@@ -4,7 +4,7 @@ use core::fmt;
 
 use shared_abi::addr::{PhysAddr, PhysRange};
 
-use super::relocation::RelocationError;
+use super::relocation_error::RelocationError;
 use shared_abi::contract::{KERNEL_WINDOW, SLIDE_WINDOW};
 use shared_abi::errors;
 

@@ -6,8 +6,9 @@
 
 use shared_abi::addr::{PAGE, PhysAddr, align_up};
 
+use super::PlacedPlan;
 use super::extent::{Extent, Origin};
-use super::{PlacedPlan, offset_from};
+use super::offset::offset_from;
 use crate::kernel_elf::Segment;
 
 /// A piece of work.

@@ -18,12 +18,15 @@ mod error;
 mod extent;
 mod fill;
 mod mapping;
+mod mappings;
 #[cfg(test)]
 mod model_tests;
+mod offset;
 mod placement;
 #[cfg(test)]
 mod placement_tests;
 mod relocation;
+mod relocation_error;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -34,11 +37,12 @@ pub use extent::{Extent, MAX_EXTENTS, Origin};
 pub use fill::Fill;
 pub use mapping::{Mapping, Purpose};
 pub use placement::{DirectMap, Placement, Policy, Slide};
-pub use relocation::{Change, RelocationError};
+pub use relocation::Change;
+pub use relocation_error::RelocationError;
 pub use tables::TableCount;
 
 use arrayvec::ArrayVec;
-use shared_abi::addr::{PAGE, PAGE_SHIFT, PageSize, PhysAddr, PhysRange, VirtAddr, VirtRange};
+use shared_abi::addr::{PAGE_SHIFT, PageSize, PhysAddr, PhysRange, VirtAddr, VirtRange};
 use shared_abi::boot_info::BlobSize;
 use shared_abi::contract::DIRECT_MAP_WINDOW;
 use shared_abi::rights::Rights;
@@ -48,6 +52,7 @@ use crate::layout;
 use crate::memory_map::Region;
 
 use extent::MAX_OFFSET;
+use offset::offset_from;
 
 /// Where things lie that are there already, and how large the things are that the plan makes room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -324,15 +329,4 @@ impl<'a> PlacedPlan<'a> {
     pub fn uses(&self) -> impl Iterator<Item = (PhysRange, Use)> {
         self.plan.arena.uses(self.base, self.plan.extents)
     }
-}
-
-/// The address `offset` bytes further. Places were checked to be addressable to their end when the plan was
-/// made; an address that still is not names the first byte, which the caller owns as well.
-fn offset_from(base: PhysAddr, offset: u64) -> PhysAddr {
-    base.checked_add(offset).unwrap_or(base)
-}
-
-/// Bytes of whole pages that hold `size` bytes, saturating.
-const fn whole_pages(size: u64) -> u64 {
-    size.div_ceil(PAGE).saturating_mul(PAGE)
 }

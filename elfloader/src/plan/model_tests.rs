@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use shared_abi::addr::PAGE_SHIFT;
+use shared_abi::addr::{PAGE, PAGE_SHIFT};
 use shared_abi::note::Note;
 use shared_abi::rights::Rights;
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::elf_builder::*;
 use crate::host_boot;
+use shared_abi::addr::PAGE;
 use shared_abi::boot_info::BlobSize;
 use shared_abi::memory::RegionKind;
 use shared_abi::note::Note;

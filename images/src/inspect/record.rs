@@ -46,7 +46,7 @@ fn fields<'a>(
     let said = layout.fields.iter().filter(|field| field.name != "reserved");
     said.map(move |field| {
         let name = field.name.strip_prefix("phys_").or(field.name.strip_prefix("virt_"));
-        (name.unwrap_or(field.name), field.value(&info, record))
+        (name.unwrap_or(field.name), info.value(field, record))
     })
 }
 

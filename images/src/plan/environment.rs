@@ -20,7 +20,7 @@ use shared_abi::crc32c::{Crc32c, crc32c};
 use shared_abi::image::Header;
 use shared_abi::page_table::TableError;
 
-use super::BootSource;
+use super::source::BootSource;
 use super::tables::Tables;
 
 /// A machine that is not there.

@@ -12,7 +12,10 @@
 
 mod environment;
 pub mod firmware;
+mod source;
 mod tables;
+
+pub use source::BootSource;
 
 use std::collections::BTreeMap;
 
@@ -33,29 +36,6 @@ use firmware::Places;
 
 /// EL1h, the stack pointer of its own (Arm ARM C5.2.19).
 const EL1H: u64 = 0b0101;
-
-/// Everything that a boot depends on.
-#[derive(Clone, Debug)]
-pub struct BootSource<'a> {
-    /// What is booted on what, for titles.
-    pub title: String,
-    /// The combined image.
-    pub image: &'a [u8],
-    /// What of it is which part of the loader.
-    pub loader: Parts,
-    /// The machine's device tree; without one, the packed one is used.
-    pub tree: Option<&'a [u8]>,
-    /// Where everything lies.
-    pub places: firmware::Places,
-    /// An initial RAM disk of which the tree says nothing.
-    pub initrd: Option<PhysRange>,
-    /// The processor's physical address size.
-    pub physical_size: PhysicalSize,
-    /// The slide, in place of a random one.
-    pub slide: Option<u64>,
-    /// The direct map's offset, in place of a random one.
-    pub direct_map: Option<u64>,
-}
 
 /// The first address of RAM that a tree states; `None` if it states none.
 pub fn ram_base(tree: &[u8]) -> Outcome<Option<u64>> {

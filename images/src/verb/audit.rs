@@ -4,6 +4,7 @@ use elfloader::audit::Finding;
 use serde_json::json;
 use shared_abi::error::{ErrorDoc, Explained};
 
+use super::output;
 use crate::cli::Audit;
 use crate::errors;
 use crate::failure::Outcome;
@@ -33,9 +34,9 @@ pub fn audit(workspace: &Workspace, flags: &Audit) -> Outcome<u8> {
         as_text(&snapshot.title, &audited, Style::stdout())
     };
     if flags.json {
-        super::print(&text)?
+        output::print(&text)?
     } else {
-        super::print_text(&text)?
+        output::print_text(&text)?
     };
     Ok(if good { 0 } else { STATUS_WRONG })
 }
@@ -43,7 +44,7 @@ pub fn audit(workspace: &Workspace, flags: &Audit) -> Outcome<u8> {
 /// Explains one translation. An address that is not mapped is a result too, with its own status.
 fn walk(snapshot: &Snapshot, address: u64) -> Outcome<u8> {
     let (words, mapped) = view::walk(snapshot, address);
-    super::print(&format!("{}\n", words.join("\n")))?;
+    output::print(&format!("{}\n", words.join("\n")))?;
     Ok(if mapped { 0 } else { STATUS_WRONG })
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::output;
 use crate::cli::Build;
 use crate::elf_form;
 use crate::failure::{Failure, Outcome, folder_is_there, read, write_atomically};
@@ -65,5 +66,5 @@ pub fn build(workspace: &Workspace, flags: &Build) -> Outcome<u8> {
     let title = format!("{}  {}", flags.output.display(), readable(bytes.len() as u64));
     let script = beside(".gdb");
     let hint = format!("symbols: gdb-multiarch -x {}", script.display());
-    super::print(&format!("{}\n{}{}\n", style.bold(&title), packed.layout.table(), style.dim(&hint)))
+    output::print(&format!("{}\n{}{}\n", style.bold(&title), packed.layout.table(), style.dim(&hint)))
 }

@@ -4,6 +4,7 @@ use elfloader::kernel_elf::{KernelElf, Position};
 use serde_json::json;
 use shared_abi::image::{BootFlags, LogLevel};
 
+use super::output;
 use crate::check::{self, Checked};
 use crate::cli::Check;
 use crate::elf_form::image_bytes;
@@ -21,9 +22,9 @@ pub fn check(flags: &Check) -> Outcome<u8> {
     let kernel = checked.table.kernel().map(|entry| checked.table.bytes(&entry)).unwrap_or_default();
     let elf = KernelElf::parse(kernel).map_err(|error| named(error.into()))?;
     if flags.json {
-        return super::print(&format!("{:#}\n", as_json(form, &checked, &elf)));
+        return output::print(&format!("{:#}\n", as_json(form, &checked, &elf)));
     }
-    super::print(&as_text(&flags.image.display().to_string(), form, &checked, &elf, Style::stdout()))
+    output::print(&as_text(&flags.image.display().to_string(), form, &checked, &elf, Style::stdout()))
 }
 
 const fn log_name(level: LogLevel) -> &'static str {

@@ -2,6 +2,7 @@
 
 use shared_abi::error::ErrorDoc;
 
+use super::output;
 use crate::cli::Explain;
 use crate::errors;
 use crate::failure::{Failure, Outcome};
@@ -14,7 +15,7 @@ pub fn explain(flags: &Explain) -> Outcome<u8> {
         None => errors::all().into_iter().map(|row| line(row, style)).collect(),
         Some(code) => page(named(code)?, style),
     };
-    super::print_text(&text)
+    output::print_text(&text)
 }
 
 /// The row of a code or of a name: `E0203`, `e203`, `203`, `OutsideWindow`.

@@ -10,6 +10,7 @@ use shared_abi::image::BootFlags;
 use shared_abi::verdict::Ending;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::output;
 use crate::cli::{Inspect, Show, Stop, Wanted};
 use crate::elf_form::image_bytes;
 use crate::failure::{Failure, Outcome, folder_is_there, read, write_atomically};
@@ -47,9 +48,9 @@ pub fn show(snapshot: &Snapshot, how: &Show) -> Outcome<u8> {
         write_atomically(path, html::html(&view).as_bytes())?;
     }
     if how.json {
-        super::print(&format!("{:#}\n", inspect::json::json(&view)))?;
+        output::print(&format!("{:#}\n", inspect::json::json(&view)))?;
     } else {
-        super::print(&text::text(&view, Style::stdout()))?;
+        output::print(&text::text(&view, Style::stdout()))?;
     }
     Ok(if view.is_good() { 0 } else { STATUS_WRONG })
 }

@@ -7,6 +7,7 @@ mod explain;
 mod given;
 mod inspect;
 mod keep;
+mod output;
 mod plan;
 mod prepare;
 pub mod ready;
@@ -14,13 +15,13 @@ mod run;
 mod tree;
 mod witness;
 
-use std::io::Write;
+pub use output::complain;
+use output::print_text;
 
 use shared_abi::verdict::STATUS_HOST_ERROR;
 
 use crate::cli::{Cli, Verb};
-use crate::failure::{Failure, Outcome};
-use crate::style::Style;
+use crate::failure::Outcome;
 use crate::workspace::Workspace;
 
 /// Performs what the command line asks for and returns the exit status.
@@ -46,34 +47,4 @@ pub fn perform(cli: &Cli) -> u8 {
 
 fn machines() -> Outcome<u8> {
     print_text(&crate::machine::table())
-}
-
-/// Prints a failure and what to do to standard error.
-pub fn complain(failure: &Failure) {
-    let line = failure.to_string();
-    let (word, rest) = line.split_once(':').unwrap_or(("error", &line));
-    eprintln!("{}:{rest}", Style::stderr().bad(word));
-    help(failure.help());
-}
-
-/// Prints what to do to standard error.
-fn help(words: &str) {
-    eprintln!("{}: {words}", Style::stderr().bold("help"));
-}
-
-/// Prints a verb's result for a person, folded to the width of the terminal.
-fn print_text(text: &str) -> Outcome<u8> {
-    print(&Style::stdout().fold(text))
-}
-
-/// Prints a verb's result to standard output. A reader that left early wanted no more.
-fn print(text: &str) -> Outcome<u8> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
-            format!("cannot write the result: {error}"),
-            "give standard output a place that takes it",
-        )),
-        _ => Ok(0),
-    }
 }

@@ -6,6 +6,7 @@ use shared_abi::addr::{PhysAddr, PhysRange};
 use shared_abi::boot_info::TreeSource;
 use shared_abi::verdict::Ending;
 
+use super::output;
 use crate::cli::Plan;
 use crate::failure::{Failure, Outcome, read};
 use crate::foreign;
@@ -42,16 +43,16 @@ pub fn plan(workspace: &Workspace, flags: &Plan) -> Outcome<u8> {
             && flags.wanted.what.seed.is_none()
             && (flags.slide.is_none() || flags.direct_map.is_none())
         {
-            super::print(&format!("\n{}\n", Style::stdout().dim(RANDOM)))?;
+            output::print(&format!("\n{}\n", Style::stdout().dim(RANDOM)))?;
         }
         return Ok(status);
     };
     // What the boot would refuse is what was asked for, and an answer.
     if flags.show.json {
         let refusal = serde_json::json!({ "code": format!("E{code:04}"), "words": failure.words(), "help": failure.help() });
-        super::print(&format!("{:#}\n", serde_json::json!({ "refusal": refusal })))?;
+        output::print(&format!("{:#}\n", serde_json::json!({ "refusal": refusal })))?;
     } else {
-        super::complain(failure);
+        output::complain(failure);
     }
     Ok(Ending::Refused.run_status())
 }

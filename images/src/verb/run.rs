@@ -6,6 +6,7 @@ use serde_json::json;
 use shared_abi::image::BootFlags;
 use shared_abi::verdict::{Ending, STATUS_HOST_ERROR, STATUS_INTERRUPTED, STATUS_TIME_OUT, Verdict};
 
+use super::output;
 use crate::cli::Run;
 use crate::errors;
 use crate::failure::{Failure, Outcome};
@@ -61,12 +62,12 @@ pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
     }
     drop(ready);
     if flags.json {
-        return super::print(&json).map(|_| report.status);
+        return output::print(&json).map(|_| report.status);
     }
     match &report.failure {
         // The console has said what happened, unless nobody saw it.
-        Some(failure) if report.is_said && !flags.quiet => super::help(failure.help()),
-        Some(failure) => super::complain(failure),
+        Some(failure) if report.is_said && !flags.quiet => output::help(failure.help()),
+        Some(failure) => output::complain(failure),
         None => {}
     }
     Ok(report.status)

@@ -8,50 +8,10 @@
 //! invalidated, only the ASIDs that CPUs are running with stay taken, and every other space gets a new one when it
 //! next runs. ASID 0 is for no space: TTBR0 with the empty table. (Arm ARM D8.15: TCR_EL1.AS = 0, A1 = 0.)
 
+use super::SpaceError;
+use super::context::{COUNT, Context, Ttbr0};
 use super::tlb::{Flush, Tlb};
-use super::{SpaceError, UserSpace};
 use shared_abi::addr::Frame;
-
-/// ASIDs of eight bits.
-const COUNT: u64 = 256;
-
-/// An ASID in its generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Context(u64);
-
-impl Context {
-    /// That of a space that never ran.
-    pub(super) const NONE: Self = Self(0);
-
-    /// The ASID.
-    pub const fn asid(self) -> u8 {
-        self.0 as u8
-    }
-
-    const fn generation(self) -> u64 {
-        self.0 / COUNT
-    }
-
-    /// The ASID where `tlbi` operands and TTBR0_EL1 have it.
-    pub(super) const fn operand(self) -> u64 {
-        (self.asid() as u64) << 48
-    }
-}
-
-/// The value for TTBR0_EL1 with which a space runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ttbr0(u64);
-
-impl Ttbr0 {
-    fn new(root: Frame, context: Context) -> Self {
-        Self(root.start().get() | context.operand())
-    }
-
-    /// The register's value: table address and ASID.
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-}
 
 /// Which ASIDs are taken, and by which CPUs. One value serves all CPUs that share the TLB invalidations.
 #[derive(Debug)]
@@ -69,27 +29,24 @@ impl<const CPUS: usize> Asids<CPUS> {
         Self { generation: 1, taken: [1, 0, 0, 0], active: [Context::NONE; CPUS] }
     }
 
-    /// The space that `cpu` runs in from now on, as the value to write to TTBR0_EL1 (then `isb`; EPD0 must be 0).
-    /// The caller writes it before it lets anyone use `self` again: the CPU counts as gone from its former space.
-    ///
-    /// # Errors
-    /// `NoSuchCpu`, or `NoAsid` if CPUs run with all 255 of them.
-    pub fn activate<T: Tlb>(
+    /// Makes `context` current, that of the space whose root table is `root`, and `cpu` one that runs in it.
+    pub(super) fn run<T: Tlb>(
         &mut self,
         cpu: usize,
-        space: &mut UserSpace,
+        context: &mut Context,
+        root: Frame,
         tlb: &mut T,
     ) -> Result<Ttbr0, SpaceError> {
         if cpu >= CPUS {
             return Err(SpaceError::NoSuchCpu { cpu });
         }
-        if !self.is_current(space.context) {
+        if !self.is_current(*context) {
             // The CPU's former space stays active meanwhile: until TTBR0 is written, its walks can still fill the
             // TLB, so its ASID must not become another's.
-            space.context = self.take(tlb).ok_or(SpaceError::NoAsid)?;
+            *context = self.take(tlb).ok_or(SpaceError::NoAsid)?;
         }
-        self.active[cpu] = space.context;
-        Ok(Ttbr0::new(space.root(), space.context))
+        self.active[cpu] = *context;
+        Ok(Ttbr0::new(root, *context))
     }
 
     /// `cpu` runs in no user space from now on. Call it after TTBR0_EL1 was written with the empty table and ASID 0
@@ -142,7 +99,7 @@ impl<const CPUS: usize> Asids<CPUS> {
         let word = self.taken.iter().position(|word| *word != u64::MAX)?;
         let bit = self.taken[word].trailing_ones();
         self.taken[word] |= 1 << bit;
-        Some(Context(self.generation * COUNT + word as u64 * 64 + u64::from(bit)))
+        Some(Context::new(self.generation, word as u64 * 64 + u64::from(bit)))
     }
 }
 

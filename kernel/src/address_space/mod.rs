@@ -23,8 +23,10 @@
 
 mod asid;
 mod block;
+mod context;
 mod error;
 mod kernel;
+mod resources;
 mod root;
 mod tables;
 mod tlb;
@@ -34,29 +36,13 @@ mod user;
 #[cfg(test)]
 mod tests;
 
-pub use asid::{Asids, Context, Ttbr0};
+pub use asid::Asids;
 pub use block::{Block, Kernel, Owner, User};
+pub use context::{Context, Ttbr0};
 pub use error::SpaceError;
 pub use kernel::{KernelSpace, MAX_PINNED};
+pub use resources::Resources;
 pub use root::KernelRoot;
 pub use tables::{TableFrame, TableMemory};
 pub use tlb::{Flush, MAX_FLUSHED_PAGES, Tlb};
 pub use user::UserSpace;
-
-use crate::frames::FrameAllocator;
-
-/// What an edit of a space needs: frames for memory and tables, the ASIDs, and the hardware's caches.
-#[derive(Debug)]
-pub struct Resources<'a, M, T, const CPUS: usize = 1> {
-    frames: &'a mut FrameAllocator<M>,
-    asids: &'a mut Asids<CPUS>,
-    tlb: &'a mut T,
-}
-
-impl<'a, M, T, const CPUS: usize> Resources<'a, M, T, CPUS> {
-    /// Where blocks and tables come from, which space has which ASID, and the TLB with the instruction cache. Nothing
-    /// but spaces reaches them in here: what they free and invalidate is theirs.
-    pub const fn new(frames: &'a mut FrameAllocator<M>, asids: &'a mut Asids<CPUS>, tlb: &'a mut T) -> Self {
-        Self { frames, asids, tlb }
-    }
-}

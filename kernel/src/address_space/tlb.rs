@@ -1,6 +1,6 @@
 //! What the hardware must be told after an edit, as a value: which instructions, with which operands.
 
-use super::Context;
+use super::context::Context;
 use shared_abi::addr::{PAGE_SHIFT, PageSize, PhysRange, VirtRange};
 
 /// More pages than this are not invalidated one by one but with their whole ASID.

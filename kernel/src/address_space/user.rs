@@ -2,7 +2,7 @@
 
 use super::tables::{TableMemory, Tables};
 use super::tree::Tree;
-use super::{Block, Context, Flush, Resources, SpaceError, Tlb, User};
+use super::{Asids, Block, Context, Flush, Resources, SpaceError, Tlb, Ttbr0, User};
 use crate::frames::{FrameAllocator, Order, OwnedFrame};
 use shared_abi::addr::{Frame, PAGE, PageSize, VirtAddr, VirtRange};
 use shared_abi::page_table::{PageTable, TableStore, Translation};
@@ -32,6 +32,23 @@ fn check(range: VirtRange) -> Result<(), SpaceError> {
         Err(SpaceError::NullPage { range })
     } else {
         Ok(())
+    }
+}
+
+impl<const CPUS: usize> Asids<CPUS> {
+    /// The space that `cpu` runs in from now on, as the value to write to TTBR0_EL1 (then `isb`; EPD0 must be 0).
+    /// The caller writes it before it lets anyone use `self` again: the CPU counts as gone from its former space.
+    ///
+    /// # Errors
+    /// `NoSuchCpu`, or `NoAsid` if CPUs run with all 255 of them.
+    pub fn activate<T: Tlb>(
+        &mut self,
+        cpu: usize,
+        space: &mut UserSpace,
+        tlb: &mut T,
+    ) -> Result<Ttbr0, SpaceError> {
+        let root = space.root();
+        self.run(cpu, &mut space.context, root, tlb)
     }
 }
 

@@ -3,11 +3,10 @@
 //! What the fields of the allocator are for is told where they are used: [`super::cached`] for single frames and small
 //! blocks, [`super::chunks`] for whole chunks and for zones.
 
-use super::cached::{CachedChunk, EMPTY};
-use super::chunks::{NO_ZONE, NONE, ZonePage};
 use super::field::UNITS;
 use super::ledger::Ledger;
 use super::memory::{FrameMemory, OwnedFrame, frame};
+use super::place::{CachedChunk, EMPTY, NO_ZONE, NONE, ZonePage};
 use super::zone::{CHUNK_SHIFT, ZoneLists, field_at};
 use super::{FrameError, Order};
 use shared_abi::addr::{Frame, PhysRange};

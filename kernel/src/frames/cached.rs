@@ -10,29 +10,15 @@
 //! Frames come from the active chunk and go back to either. Both exist so that what happens most, taking frames and
 //! giving back ones that lie together, files nothing.
 
-use super::chunks::{NONE, ZonePage, chunk_index};
 use super::field::{Field, State, UNITS};
-use super::memory::{FrameMemory, OwnedFrame, OwnedLine, frame};
+use super::memory::{FrameMemory, OwnedFrame, frame};
+use super::place::{CachedChunk, EMPTY, NONE, ZonePage, chunk_index};
 use super::zone::{CHUNK_SHIFT, LARGE, OUT, SMALL, WHOLE, ZONE_SHIFT, field_at, field_line, zone_at};
 use super::{FrameAllocator, FrameError, Order};
 use shared_abi::addr::Frame;
 
 /// So many frees in a row that hit one chunk make it the returning one.
 const STREAK: u64 = 8;
-
-/// A chunk that is checked out: it is in no class.
-pub(super) struct CachedChunk {
-    pub chunk: u64,
-    /// Where its field is.
-    pub line: OwnedLine,
-    /// Its free frames.
-    pub free: u64,
-    /// The first frame of the word that was last taken from or given back to.
-    pub word: u64,
-}
-
-/// No chunk.
-pub(super) const EMPTY: CachedChunk = CachedChunk { chunk: NONE, line: OwnedLine::new(0), free: 0, word: 0 };
 
 impl<M: FrameMemory> FrameAllocator<M> {
     /// Orders below a chunk's: from the active chunk, which is exchanged until it can give the block.

@@ -6,28 +6,10 @@
 use super::field::{Field, State, TOP, UNITS, Unit};
 use super::ledger::ZonePlace;
 use super::memory::{FrameMemory, OwnedFrame, OwnedLine, frame};
+use super::place::{NO_ZONE, NONE, ZonePage, chunk_index};
 use super::zone::{CHUNK_SHIFT, LARGE, OUT, SMALL, WHOLE, ZONE_SHIFT, Zone, field_at, zone_at};
 use super::{FrameAllocator, FrameError, Order};
 use shared_abi::addr::Frame;
-
-/// No chunk and no zone has this number.
-pub(super) const NONE: u64 = u64::MAX;
-
-/// A touched zone: its number, its page and where its chunks' fields are.
-#[derive(Clone, Copy)]
-pub(super) struct ZonePage {
-    pub number: u64,
-    pub page: OwnedFrame,
-    pub origin: u64,
-}
-
-/// No zone.
-pub(super) const NO_ZONE: ZonePage = ZonePage { number: NONE, page: OwnedFrame::new(0), origin: 0 };
-
-/// The index of a chunk in its zone.
-pub(super) const fn chunk_index(chunk: u64) -> usize {
-    chunk as usize % UNITS
-}
 
 impl<M: FrameMemory> FrameAllocator<M> {
     /// Orders of whole chunks: from the current zone, else from the zone that fits best.

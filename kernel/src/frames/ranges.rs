@@ -3,52 +3,17 @@
 //! These operations file the cached chunks and the current zone first, so everything is exact, and then go zone by zone, chunk by
 //! chunk. They cost in proportion to the chunks that they touch and look before they change anything.
 
-use super::chunks::chunk_index;
 use super::field::{State, TOP, UNITS};
 use super::ledger::is_reclaimable;
 use super::memory::{FrameMemory, OwnedFrame, frame};
+use super::place::chunk_index;
+use super::range::FrameRange;
 use super::uses::Use;
 use super::zone::{CHUNK_SHIFT, WHOLE, ZONE_SHIFT, field_at, zone_at};
 use super::{FrameAllocator, FrameError, Order};
 use core::ops::Range;
-use shared_abi::addr::{Frame, PAGE, PhysAddr, PhysRange};
+use shared_abi::addr::{Frame, PAGE, PhysAddr};
 use shared_abi::memory::RegionKind;
-
-/// One or more consecutive frames, all of which have a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FrameRange {
-    first: Frame,
-    frames: u64,
-}
-
-impl FrameRange {
-    /// `frames` frames from `first` on; `None` if that is none, or leaves the physical address space.
-    pub const fn new(first: Frame, frames: u64) -> Option<Self> {
-        if frames == 0 || frames > PhysAddr::LIMIT / PAGE - first.number() {
-            return None;
-        }
-        Some(Self { first, frames })
-    }
-
-    /// The first frame.
-    pub const fn first(self) -> Frame {
-        self.first
-    }
-
-    /// Length in frames, at least 1.
-    pub const fn frames(self) -> u64 {
-        self.frames
-    }
-
-    /// The same memory as an address range.
-    pub fn range(self) -> PhysRange {
-        PhysRange::new(self.first.start(), self.frames * PAGE).unwrap_or_default()
-    }
-
-    pub(super) const fn numbers(self) -> Range<u64> {
-        self.first.number()..self.first.number() + self.frames
-    }
-}
 
 impl<M: FrameMemory> FrameAllocator<M> {
     /// Takes `frames` consecutive frames, the first at a multiple of `alignment`. Their contents are whatever
@@ -91,20 +56,20 @@ impl<M: FrameMemory> FrameAllocator<M> {
     /// As for [`FrameAllocator::free`]; nothing is changed then.
     pub fn free_range(&mut self, range: FrameRange) -> Result<(), FrameError> {
         let numbers = range.numbers();
-        if let Some(order) = Order::holding(range.frames)
-            && order.frames() == range.frames
-            && numbers.start & (range.frames - 1) == 0
+        if let Some(order) = Order::holding(range.frames())
+            && order.frames() == range.frames()
+            && numbers.start & (range.frames() - 1) == 0
         {
-            return self.free(range.first, order);
+            return self.free(range.first(), order);
         }
         let whole =
             self.stretch(numbers.start).what == Use::First && self.block_end(numbers.start) == numbers.end;
         if !whole {
-            return Err(self.refusal(range.first, range.frames));
+            return Err(self.refusal(range.first(), range.frames()));
         }
         self.settle();
         self.set_state(numbers, State::Free);
-        self.uncached += range.frames;
+        self.uncached += range.frames();
         Ok(())
     }
 
@@ -141,8 +106,8 @@ impl<M: FrameMemory> FrameAllocator<M> {
         let numbers = range.numbers();
         self.expect(range, |what| what == Use::Free)?;
         self.set_state(numbers, State::Reserved);
-        self.uncached -= range.frames;
-        self.reserved += range.frames;
+        self.uncached -= range.frames();
+        self.reserved += range.frames();
         Ok(())
     }
 
@@ -155,8 +120,8 @@ impl<M: FrameMemory> FrameAllocator<M> {
         let numbers = range.numbers();
         self.expect(range, |what| matches!(what, Use::Reserved { released: true, .. }))?;
         self.set_state(numbers, State::Free);
-        self.uncached += range.frames;
-        self.reserved -= range.frames;
+        self.uncached += range.frames();
+        self.reserved -= range.frames();
         Ok(())
     }
 

@@ -1,10 +1,11 @@
 //! What frames are: the slow, exact view that explains refusals, checks ranges and finds free runs.
 
-use super::chunks::chunk_index;
 use super::field::{UNITS, Unit};
 use super::memory::{FrameMemory, frame};
+use super::place::chunk_index;
+use super::range::FrameRange;
 use super::zone::{CHUNK_SHIFT, WHOLE, ZONE_SHIFT, field_at, zone_at};
-use super::{FrameAllocator, FrameError, FrameRange, Order};
+use super::{FrameAllocator, FrameError, Order};
 use core::ops::Range;
 use shared_abi::addr::Frame;
 use shared_abi::memory::RegionKind;

@@ -62,7 +62,7 @@ fn visit(info: &BootInfo<'_>) {
         for record in info.raw_records(table) {
             assert!(record.len() >= layout.size);
             for field in layout.fields {
-                let _ = field.value(info, record).to_string();
+                let _ = info.value(field, record).to_string();
             }
         }
     }

@@ -5,26 +5,15 @@ use core::mem::offset_of;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::error::BootInfoError;
+use super::limits::{ALIGNMENT, BOOT_INFO_MAX, MAX_RECORD, MAX_TABLES};
 use super::record::flags;
-use super::tables::TableId;
+use super::table_id::TableId;
 use crate::contract::ABI_MAJOR;
 use crate::crc32c::Crc32c;
 use crate::wire::load;
 
 /// The first eight bytes of a `BootInfo`.
 pub const MAGIC: [u8; 8] = *b"BOOTINFO";
-
-/// Most bytes that a `BootInfo` may have.
-pub const BOOT_INFO_MAX: usize = 256 << 10;
-
-/// Most tables that a directory may have.
-pub const MAX_TABLES: u32 = 64;
-
-/// Largest header, directory entry or record that a later version may grow to.
-pub(super) const MAX_RECORD: u32 = 0x1000;
-
-/// Alignment of every table, from the blob's first byte.
-pub(super) const ALIGNMENT: u32 = 8;
 
 /// The header at the start of the blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

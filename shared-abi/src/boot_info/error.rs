@@ -1,7 +1,7 @@
 //! What is wrong with a `BootInfo`.
 
-use super::directory::{BOOT_INFO_MAX, MAX_TABLES};
-use super::tables::TableId;
+use super::limits::{BOOT_INFO_MAX, MAX_TABLES};
+use super::table_id::TableId;
 use crate::contract::ABI_MAJOR;
 use crate::errors;
 

@@ -4,8 +4,7 @@
 
 use core::fmt;
 
-use super::reader::BootInfo;
-use super::record::StringRef;
+use super::strings::{StringRef, Strings};
 use crate::wire::load;
 
 /// What the records of a table are made of.
@@ -103,15 +102,15 @@ pub enum Value<'a> {
 }
 
 impl Field {
-    /// What the field of a `record` of `info` holds.
-    pub fn value<'a>(&self, info: &BootInfo<'a>, record: &'a [u8]) -> Value<'a> {
+    /// What the field of a record holds whose strings are in `strings`.
+    pub(super) fn value<'a>(&self, strings: Strings<'a>, record: &'a [u8]) -> Value<'a> {
         let bytes = record.get(self.offset..self.offset + self.size).unwrap_or_default();
         let number = || bytes.iter().take(8).rev().fold(0, |number, &byte| number << 8 | u64::from(byte));
         match self.kind {
             FieldKind::Number => Value::Number(number()),
             FieldKind::Phys | FieldKind::Virt | FieldKind::Flags => Value::Hex(number()),
             FieldKind::Named(name) => name(number() as u32).map_or(Value::Number(number()), Value::Name),
-            FieldKind::Text => Value::Text(info.string(load(bytes).unwrap_or_default())),
+            FieldKind::Text => Value::Text(strings.get(load(bytes).unwrap_or_default()).unwrap_or_default()),
             FieldKind::Bytes => Value::Bytes(bytes),
         }
     }

@@ -1,6 +1,8 @@
 //! The flight recorder: stages, log, and the entropy that is left.
 
-use super::record::{Fault, StringRef, flags, record};
+use super::fault::Fault;
+use super::record::{flags, record};
+use super::strings::StringRef;
 
 record! {
     /// When a stage of the boot was reached, in ascending order.

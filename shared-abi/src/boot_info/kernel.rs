@@ -1,6 +1,8 @@
 //! The kernel as it was loaded.
 
-use super::record::{Fault, StringRef, flags, open_number, record};
+use super::fault::Fault;
+use super::record::{flags, open_number, record};
+use super::strings::StringRef;
 use crate::addr::{PAGE, PageSize, PhysRange, VirtAddr, VirtRange};
 use crate::contract::{KERNEL_WINDOW, SLIDE_WINDOW};
 use crate::rights::Rights;

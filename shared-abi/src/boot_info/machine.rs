@@ -1,6 +1,8 @@
 //! The machine: console, device tree, processors, firmware.
 
-use super::record::{Fault, StringRef, flags, open_number, record};
+use super::fault::Fault;
+use super::record::{flags, open_number, record};
+use super::strings::StringRef;
 use crate::addr::{PAGE_SHIFT, PhysAddr, PhysRange, VirtAddr};
 use crate::uart::{UartKind, UartLayout};
 

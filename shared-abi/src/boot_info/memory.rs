@@ -1,6 +1,8 @@
 //! The memory map, and the free part of it as untyped blocks.
 
-use super::record::{Fault, Records, StringRef, record};
+use super::fault::Fault;
+use super::record::{Records, record};
+use super::strings::StringRef;
 use crate::addr::{PAGE, PAGE_SHIFT, PageSize, PhysRange};
 use crate::memory::RegionKind;
 

@@ -18,25 +18,31 @@
 
 mod directory;
 mod error;
+mod fault;
 mod field;
 mod history;
 mod kernel;
+mod limits;
 mod machine;
 mod memory;
 mod payload;
 mod reader;
 mod record;
+mod strings;
+mod table_id;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod virtual_memory;
 mod writer;
 
-pub use directory::{BOOT_INFO_MAX, DirectoryEntry, Header, MAGIC, MAX_TABLES, TableFlags, announced_size};
+pub use directory::{DirectoryEntry, Header, MAGIC, TableFlags, announced_size};
 pub use error::BootInfoError;
+pub use fault::Fault;
 pub use field::{Field, FieldKind, Layout, Value};
 pub use history::{Entropy, EntropySources, Log, Stage};
 pub use kernel::{Extent, Kernel, KernelFlags, Origin, Symbols};
+pub use limits::{BOOT_INFO_MAX, MAX_TABLES};
 pub use machine::{
     ClosedFeatures, Conduit, Console, Cpu, CpuFlags, DeviceTree, EnableMethod, ExitMethod, FirmwareImage,
     Platform, PlatformFlags, TreeSource,
@@ -44,7 +50,8 @@ pub use machine::{
 pub use memory::{MemoryRegion, Untyped, Untypeds};
 pub use payload::{Initrd, Module, ModuleFlags};
 pub use reader::BootInfo;
-pub use record::{Fault, InTable, Record, Records, StringRef, Strings};
-pub use tables::TableId;
+pub use record::{InTable, Record, Records};
+pub use strings::{StringRef, Strings};
+pub use table_id::TableId;
 pub use virtual_memory::{BootStack, DirectMap, PageTables, Register, RegisterId, Window, WindowId};
 pub use writer::{BlobSize, BootInfoWriter, WriteError};

@@ -1,6 +1,8 @@
 //! What came with the kernel: modules and the initial RAM disk.
 
-use super::record::{Fault, StringRef, flags, record};
+use super::fault::Fault;
+use super::record::{flags, record};
+use super::strings::StringRef;
 use crate::addr::{PAGE, PhysRange};
 
 flags! {

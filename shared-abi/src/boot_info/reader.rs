@@ -1,11 +1,14 @@
 //! Reading a `BootInfo`: everything is checked once, then everything is a value.
 
-use super::directory::{ALIGNMENT, DirectoryEntry, Header, MAX_RECORD, TableFlags, checksum};
+use super::directory::{DirectoryEntry, Header, TableFlags, checksum};
 use super::error::BootInfoError;
+use super::field::{Field, Value};
 use super::history::Log;
+use super::limits::{ALIGNMENT, MAX_RECORD};
 use super::memory::{MemoryRegion, Untypeds};
-use super::record::{Record, Records, StringRef, Strings};
-use super::tables::TableId;
+use super::record::{Record, Records};
+use super::strings::{StringRef, Strings};
+use super::table_id::TableId;
 use super::virtual_memory::{RegisterId, WindowId};
 use crate::addr::VirtRange;
 use crate::crc32c::{Crc32c, crc32c};
@@ -237,6 +240,11 @@ impl<'a> BootInfo<'a> {
     pub fn raw_records(&self, table: TableId) -> core::slice::ChunksExact<'a, u8> {
         let Table { bytes, stride, .. } = self.table(table);
         bytes.chunks_exact(stride.max(1))
+    }
+
+    /// What a field of one of the [raw records](Self::raw_records) holds.
+    pub fn value(&self, field: &Field, record: &'a [u8]) -> Value<'a> {
+        field.value(self.strings, record)
     }
 
     /// A string that a record names. Those of the records here are all found.

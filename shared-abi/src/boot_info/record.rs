@@ -1,28 +1,14 @@
-//! What all tables have in common: records, their iterators, and strings.
+//! What all tables have in common: records and their iterators.
 
 use core::marker::PhantomData;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::fault::Fault;
 use super::field::Layout;
-use super::tables::TableId;
+use super::strings::Strings;
+use super::table_id::TableId;
 use crate::wire::load;
-
-/// A field of a record whose value cannot be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The field's name.
-    pub field: &'static str,
-    /// Its value.
-    pub value: u64,
-}
-
-impl Fault {
-    /// `Ok` if the value is as it should be, else the fault.
-    pub(super) const fn unless(good: bool, field: &'static str, value: u64) -> Result<(), Self> {
-        if good { Ok(()) } else { Err(Self { field, value }) }
-    }
-}
 
 /// What has a table of its own: each of the [`TableId`]s' rows says this of its type of records.
 pub trait InTable {
@@ -155,45 +141,6 @@ macro_rules! flags {
     };
 }
 pub(super) use flags;
-
-/// A string of the blob's string table. The empty string is at no place in particular.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct StringRef {
-    /// Where it begins in the string table.
-    pub offset: u32,
-    /// Its bytes, the NUL behind them not counted.
-    pub length: u32,
-}
-
-/// The string table: UTF-8 as a whole.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Strings<'a>(&'a str);
-
-impl<'a> Strings<'a> {
-    /// The table of these bytes; `None` if they are not UTF-8.
-    pub(super) fn new(bytes: &'a [u8]) -> Option<Self> {
-        core::str::from_utf8(bytes).ok().map(Self)
-    }
-
-    /// The string; `None` if it leaves the table, cuts a character, or has a NUL in it or none behind it.
-    pub fn get(&self, string: StringRef) -> Option<&'a str> {
-        if string.length == 0 {
-            return Some("");
-        }
-        let start = usize::try_from(string.offset).ok()?;
-        let end = start.checked_add(usize::try_from(string.length).ok()?)?;
-        let text = self.0.get(start..end)?;
-        let closed = self.0.as_bytes().get(end) == Some(&0);
-        if closed && !text.as_bytes().contains(&0) { Some(text) } else { None }
-    }
-
-    /// The fault of a string that [`get`](Self::get) does not find.
-    pub(super) fn check(&self, string: StringRef, field: &'static str) -> Result<(), Fault> {
-        let value = u64::from(string.offset) << 32 | u64::from(string.length);
-        Fault::unless(self.get(string).is_some(), field, value)
-    }
-}
 
 /// The records of one table, in order. Longer records of a later version are cut to what this one knows.
 #[derive(Debug)]

@@ -4,8 +4,6 @@
 
 use core::fmt;
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
-
 use super::error::BootInfoError;
 use super::field::Layout;
 use super::history::{Entropy, Stage};
@@ -15,14 +13,8 @@ use super::memory::MemoryRegion;
 use super::payload::{Initrd, Module};
 use super::reader::BootInfo;
 use super::record::{InTable, Record, Records};
+use super::table_id::TableId;
 use super::virtual_memory::{BootStack, DirectMap, PageTables, Register, Window};
-
-/// Which table. The numbers are ABI and never change their meaning.
-#[derive(
-    Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
-#[repr(transparent)]
-pub struct TableId(pub u32);
 
 /// Declares the tables, a row each: number, name, whether every `BootInfo` has it, the accessor, and the type and
 /// most number of its records. Tables of bytes have no accessor here: each has a meaning of its own.

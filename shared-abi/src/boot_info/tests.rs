@@ -824,7 +824,7 @@ fn any_table_can_be_read_by_its_layout() {
     let info = BootInfo::decode(&blob).unwrap();
     let value = |table: TableId, index: usize, name: &str| {
         let field = table.layout().unwrap().fields.iter().find(|field| field.name == name).unwrap();
-        field.value(&info, info.raw_records(table).nth(index).unwrap())
+        info.value(field, info.raw_records(table).nth(index).unwrap())
     };
     assert_eq!(value(TableId::MEMORY_MAP, 4, "name"), Value::Text("secure-monitor"));
     assert_eq!(value(TableId::MEMORY_MAP, 4, "length"), Value::Number(0x10_0000));
@@ -919,7 +919,7 @@ fn visit(info: &BootInfo<'_>) -> u64 {
             sum += layout
                 .fields
                 .iter()
-                .map(|field| field.value(info, record).to_string().len() as u64)
+                .map(|field| info.value(field, record).to_string().len() as u64)
                 .sum::<u64>();
         }
     }

@@ -4,8 +4,9 @@ use core::fmt;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::fault::Fault;
 use super::field::{FieldKind, FieldType};
-use super::record::{Fault, open_number, record};
+use super::record::{open_number, record};
 use crate::addr::{PAGE, PageSize, PhysAddr, PhysRange, VirtAddr, VirtRange};
 use crate::contract::DIRECT_MAP_WINDOW;
 

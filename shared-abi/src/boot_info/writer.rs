@@ -12,11 +12,11 @@
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::directory::{
-    ALIGNMENT, BOOT_INFO_MAX, CHECKSUM, CHECKSUM_SIZE, DirectoryEntry, Header, MAGIC, TableFlags, checksum,
-};
-use super::record::{Record, StringRef};
-use super::tables::TableId;
+use super::directory::{CHECKSUM, CHECKSUM_SIZE, DirectoryEntry, Header, MAGIC, TableFlags, checksum};
+use super::limits::{ALIGNMENT, BOOT_INFO_MAX};
+use super::record::Record;
+use super::strings::StringRef;
+use super::table_id::TableId;
 use crate::contract::{ABI_MAJOR, ABI_MINOR};
 use crate::crc32c::Crc32c;
 use crate::errors;

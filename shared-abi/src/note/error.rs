@@ -1,7 +1,6 @@
 //! Why a kernel's note is refused.
 
-use super::{MAX_STACK_SIZE, Note};
-use crate::contract::{ABI_MAJOR, ABI_MINOR, DIRECT_MAP_WINDOW};
+use crate::contract::{ABI_MAJOR, ABI_MINOR, DIRECT_MAP_WINDOW, MAX_STACK_SIZE};
 use crate::errors;
 
 errors! {
@@ -26,7 +25,7 @@ errors! {
         help "the file is damaged, or a note section is cut by the linker script";
     /// The Handoff note is shorter than ABI 1.0's.
     304 Short { length: u64 = "Its bytes." }
-        => "the Handoff note holds {length:#x} bytes, ABI 1.0 has {:#x}", Note::SIZE;
+        => "the Handoff note holds {length:#x} bytes, ABI 1.0 has 0x38";
         help "build the kernel against the `shared-abi` of this version";
     /// The kernel speaks another major version of the ABI.
     305 AbiMajor { asked: u16 = "Its major version." }

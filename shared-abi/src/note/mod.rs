@@ -15,6 +15,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
+pub use crate::contract::MAX_STACK_SIZE;
 pub use error::NoteError;
 pub use search::{ElfNotes, Found, NoteSearch};
 
@@ -32,9 +33,6 @@ pub const NOTE_TYPE: u32 = 1;
 
 /// Bytes of boot stack for a kernel that asks for none in particular.
 pub const DEFAULT_STACK_SIZE: u64 = 64 << 10;
-
-/// Most bytes of boot stack that can be asked for.
-pub const MAX_STACK_SIZE: u64 = 16 << 20;
 
 /// [`Note::direct_map_offset`] of a kernel that takes the direct map anywhere.
 pub const ANY_OFFSET: u64 = u64::MAX;

@@ -6,7 +6,7 @@ use shared_abi::addr::VirtRange;
 use shared_abi::boot_info::{BootInfo, WindowId};
 use shared_abi::page_table::Run;
 
-use super::{escaped, rights_class, section};
+use super::markup::{escaped, rights_class, section};
 use crate::inspect::view::{View, rights};
 use crate::size::readable;
 

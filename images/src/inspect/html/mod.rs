@@ -4,10 +4,13 @@
 //! preference, details open on demand and a pointer over a piece says what it is.
 
 mod address_space;
+mod markup;
 mod physical;
 mod tree;
 
 use std::fmt::Write;
+
+use markup::{details, escaped, row, section, table};
 
 use shared_abi::boot_info::BootInfo;
 
@@ -67,43 +70,6 @@ pub fn html(view: &View<'_>) -> String {
     page
 }
 
-/// Text as HTML shows it.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(letter),
-            control if control.is_control() => out.extend(control.escape_default()),
-            letter => out.push(letter),
-        }
-    }
-    out
-}
-
-fn section(page: &mut String, heading: &str, content: &str) {
-    // Writing to a string cannot fail.
-    let _ = write!(page, "<section>\n<h2>{}</h2>\n{content}\n</section>\n", escaped(heading));
-}
-
-fn row(cells: &[String]) -> String {
-    format!("<tr>{}</tr>\n", cells.iter().map(|cell| format!("<td>{cell}</td>")).collect::<String>())
-}
-
-fn table(head: &[&str], rows: &str) -> String {
-    let head: String = head.iter().map(|name| format!("<th>{name}</th>")).collect();
-    format!(
-        "<div class=\"wide\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>"
-    )
-}
-
-fn details(summary: &str, content: &str) -> String {
-    format!("<details><summary>{}</summary>\n{content}\n</details>", escaped(summary))
-}
-
 fn summary(view: &View<'_>, info: &BootInfo<'_>, page: &mut String) {
     let (kernel, platform) = (info.kernel(), info.platform());
     let total: u64 = view.stages().iter().map(|(_, _, length)| length).sum();
@@ -128,15 +94,6 @@ fn summary(view: &View<'_>, info: &BootInfo<'_>, page: &mut String) {
         let _ = writeln!(page, "<div><dt>{name}</dt><dd>{}</dd></div>", escaped(&value));
     }
     page.push_str("</section>\n");
-}
-
-fn rights_class(rights: &str) -> &'static str {
-    match rights {
-        "r-x" => "rx",
-        "rw-" => "rw",
-        "r--" => "ro",
-        _ => "rwx",
-    }
 }
 
 fn timeline(view: &View<'_>, page: &mut String) {

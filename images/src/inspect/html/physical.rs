@@ -11,7 +11,7 @@ use std::fmt::Write;
 use shared_abi::boot_info::{BootInfo, MemoryRegion};
 use shared_abi::memory::RegionKind;
 
-use super::{details, escaped, row, section, table};
+use super::markup::{details, escaped, row, section, table};
 use crate::size::readable;
 
 /// Free memory of at most this size between two parts does not separate them.

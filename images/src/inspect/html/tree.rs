@@ -5,7 +5,7 @@ use std::fmt::Write;
 use shared_abi::addr::PhysAddr;
 use shared_abi::page_table::{Node, TableSource};
 
-use super::{rights_class, section};
+use super::markup::{rights_class, section};
 use crate::inspect::view::{View, memory_type, rights};
 
 /// Draws it.

@@ -1,6 +1,6 @@
 //! The lists: what each field of each register holds when the kernel is entered, and why.
 
-use super::{Field, Register};
+use super::register::{Field, Register};
 use crate::addr::VIRT_BITS;
 
 const fn field(name: &'static str, low: u32, width: u32, value: u64) -> Field {

@@ -1,6 +1,6 @@
 //! What is wrong with a payload.
 
-use super::{Kind, MAX_ENTRIES};
+use super::kind::Kind;
 use crate::errors;
 use crate::image::header::IMAGE_VERSION;
 
@@ -35,8 +35,8 @@ errors! {
         => "the payload table's header of {header:#x} or entries of {stride:#x} bytes cannot be";
         help "build the image again";
     /// There are more than 64 payload entries.
-    125 TableCount { found: u32 = "How many." }
-        => "the payload table has {found:#x} entries, at most {MAX_ENTRIES:#x} are served";
+    125 TableCount { found: u32 = "How many.", limit: u32 = "How many are served." }
+        => "the payload table has {found:#x} entries, at most {limit:#x} are served";
         help "pack fewer files, or several in an archive";
     /// The payload table's checksum is wrong.
     126 TableChecksum { stored: u32 = "As written.", computed: u32 = "As the bytes have it." }

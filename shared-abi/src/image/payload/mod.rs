@@ -15,11 +15,13 @@
 
 mod entry;
 mod error;
+mod kind;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{CRC32C, Entry, EntryFlags, Kind, NO_DIGEST, name_field};
+pub use entry::{CRC32C, Entry, EntryFlags, NO_DIGEST, name_field};
 pub use error::PayloadError;
+pub use kind::Kind;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -158,7 +160,7 @@ impl<'a> PayloadTable<'a> {
             return Err(PayloadError::TableRecords { header: size, stride });
         }
         if table.count > MAX_ENTRIES {
-            return Err(PayloadError::TableCount { found: table.count });
+            return Err(PayloadError::TableCount { found: table.count, limit: MAX_ENTRIES });
         }
         // At most 64 records of 4 KiB behind a header of 4 KiB: the sum cannot wrap.
         let length = size as usize + table.count as usize * stride as usize;

@@ -245,7 +245,7 @@ fn every_field_of_the_table_is_refused_by_name() {
     assert_eq!(resealed(put(12, 44)), PayloadError::TableRecords { header: 44, stride: 96 });
     assert_eq!(resealed(put(20, 88)), PayloadError::TableRecords { header: 40, stride: 88 });
     assert_eq!(resealed(put(20, 0x2000)), PayloadError::TableRecords { header: 40, stride: 0x2000 });
-    assert_eq!(resealed(put(16, 65)), PayloadError::TableCount { found: 65 });
+    assert_eq!(resealed(put(16, 65)), PayloadError::TableCount { found: 65, limit: MAX_ENTRIES });
     assert_eq!(resealed(put(24, 0x7200)), PayloadError::TableImageSize { table: 0x7200, header: SIZE });
     let bounds = resealed(|image| {
         put(20, 0x1000)(image);
@@ -300,7 +300,7 @@ fn codes_and_lines_are_stable() {
         PayloadError::TableMagic { offset: 0x100, found: 0x1234 },
         PayloadError::TableVersion { found: 2 },
         PayloadError::TableRecords { header: 7, stride: 9 },
-        PayloadError::TableCount { found: 65 },
+        PayloadError::TableCount { found: 65, limit: MAX_ENTRIES },
         PayloadError::TableChecksum { stored: 1, computed: 2 },
         PayloadError::TableImageSize { table: 1, header: 2 },
         PayloadError::EndMarker { image: 0x7100 },
