@@ -82,11 +82,11 @@ impl<'p, 's, 'a> Loaded<'p, 's, 'a> {
         boot_memory::describe(planned.map, &opened.image, &planned.placed, opened.entered.level)?;
         let missing = TableError::OutOfTables { needed: 1, available: 0 };
         let low_root = tables.allocate().ok_or(missing)?;
-        let tree = PageTable::ttbr1(opened.image.tables.start().frame());
+        let mut tree = PageTable::ttbr1(opened.image.tables.start().frame()).builder(&mut tables);
         let mappings = planned.placed.mappings(planned.map.regions());
         // The console is mapped already, at the same place.
         for mapping in mappings.filter(|mapping| mapping.purpose != Purpose::Console) {
-            tree.build(&mut tables, mapping.virt, mapping.phys, mapping.attributes, mapping.largest)?;
+            tree.map(mapping.virt, mapping.phys, mapping.attributes, mapping.largest)?;
             environment.map(&mapping);
         }
         let built = Built { planned, relocations, tables, low_root };

@@ -25,30 +25,36 @@ const OTHERS: [(&str, Class); 4] = [
     ("arm,armv8-timer", Class::Timer),
 ];
 
-/// The bit of [`BEGINNINGS`] that stands for two first bytes, and for some others.
-const fn beginning(name: &[u8]) -> u64 {
-    match *name {
-        [first, second, ..] => 1 << ((first ^ second << 3) & 63),
-        _ => 0,
-    }
+/// Where [`BEGINNINGS`] has a string that begins with these words, of which all but the last byte count: as many as the
+/// shortest string of the tables has with the zero that ends it.
+const fn place(first: Word, second: Word) -> usize {
+    let words = u32::from_le(first) ^ (u32::from_le(second) << 8).rotate_left(4);
+    (words.wrapping_mul(0x9E37_79B1) >> 24) as usize
 }
 
-/// How the strings of the tables begin.
-const BEGINNINGS: u64 = {
-    let (mut set, mut index) = (0, 0);
+/// Whether a string of the tables begins so, or one that has the same place.
+const BEGINNINGS: [bool; 256] = {
+    let (mut set, mut index) = ([false; 256], 0);
     while index < OTHERS.len() + UartKind::COMPATIBLE.len() {
-        set |= beginning(known(index).0.as_bytes());
+        let (mut words, name) = ([[0; 4]; 2], known(index).0.as_bytes());
+        let mut letter = 0;
+        while letter < 7 && letter < name.len() {
+            words[letter / 4][letter % 4] = name[letter];
+            letter += 1;
+        }
+        assert!(name.len() >= 6, "the byte after the zero of a shorter one is anything");
+        set[place(u32::from_ne_bytes(words[0]), u32::from_ne_bytes(words[1]))] = true;
         index += 1;
     }
     set
 };
 
-/// Whether a `compatible` value of `length` bytes is one string that is none of the tables', as its first letters tell. So
+/// Whether a `compatible` value of `length` bytes is one string that is none of the tables', as its beginning tells. So
 /// it is with most devices.
 #[inline]
 pub(super) fn is_foreign(words: &[Word], length: usize) -> bool {
-    let Some(first) = words.first() else { return true };
-    if BEGINNINGS & beginning(&first.to_ne_bytes()) != 0 {
+    let [first, second, ..] = *words else { return false };
+    if BEGINNINGS[place(first, second)] {
         return false;
     }
     let end = words.iter().position(|word| zeros(*word) != 0);
@@ -66,27 +72,43 @@ const fn known(index: usize) -> (&'static str, Class) {
     }
 }
 
-/// The numbers of the strings that have a length, as bits.
-const BY_LENGTH: [u64; 32] = {
-    let (mut lengths, mut index) = ([0; 32], 0);
+/// A number below 64 by two letters of a string, which few strings share.
+const fn letters(first: u8, sixth: u8) -> usize {
+    (first as usize ^ (sixth as usize) << 1) % 64
+}
+
+/// The numbers of the strings that have such letters, as bits.
+const BY_LETTERS: [u64; 64] = {
+    let (mut numbers, mut index) = ([0; 64], 0);
     while index < OTHERS.len() + UartKind::COMPATIBLE.len() {
-        lengths[known(index).0.len()] |= 1 << index;
+        let name = known(index).0.as_bytes();
+        numbers[letters(name[0], name[5])] |= 1 << index;
         index += 1;
     }
-    lengths
+    numbers
 };
 
-/// The class of the first known string of a `compatible` value: the list goes from special to general.
-pub(super) fn class_of(list: &[u8]) -> Option<Class> {
-    list.split(|byte| *byte == 0).find_map(|name| {
-        let mut candidates = BY_LENGTH.get(name.len()).copied()?;
-        while candidates != 0 {
-            let (string, class) = known(candidates.trailing_zeros() as usize);
-            if string.as_bytes() == name {
-                return Some(class);
-            }
-            candidates &= candidates - 1;
+/// The class of the string that a list begins with.
+fn class_at_start(list: &[u8]) -> Option<Class> {
+    let [first, _, _, _, _, sixth, ..] = *list else { return None };
+    let mut candidates = BY_LETTERS[letters(first, sixth)];
+    while candidates != 0 {
+        let (string, class) = known(candidates.trailing_zeros() as usize);
+        if matches!(list.get(string.len()), None | Some(0)) && list.starts_with(string.as_bytes()) {
+            return Some(class);
         }
-        None
-    })
+        candidates &= candidates - 1;
+    }
+    None
+}
+
+/// The class of the first known string of a `compatible` value: the list goes from special to general.
+pub(super) fn class_of(mut list: &[u8]) -> Option<Class> {
+    loop {
+        if let Some(class) = class_at_start(list) {
+            return Some(class);
+        }
+        let end = list.iter().position(|byte| *byte == 0)?;
+        list = list.get(end + 1..)?;
+    }
 }

@@ -30,12 +30,24 @@ pub(super) struct Blocks<'d> {
     pub extent: usize,
 }
 
-/// The total size that a header states, in bytes: how much of the tree may be read.
+/// How much of a tree is read, in bytes, as its header states: up to the end of its last block, since what firmware
+/// leaves free behind that may be a hundred times as large.
 ///
 /// # Errors
 /// [`TreeError::Magic`], [`TreeError::Version`], [`TreeError::TotalSize`].
 pub fn probe_header(header: &[u8; HEADER]) -> Result<usize, TreeError<'static>> {
-    check(&fields(header))
+    let fields = fields(header);
+    check(&fields).map(|total| read_size(&fields, total))
+}
+
+/// That size. It is the total size where the header does not say where a block ends: version 16 gives no length of the
+/// structure block, and nobody that of the reservations, which come first as a rule.
+fn read_size(fields: &[u32; 10], total: usize) -> usize {
+    let [_, _, structure, strings, reservations, version, _, _, strings_length, structure_length] =
+        fields.map(|field| field as usize);
+    let end = (structure + structure_length).max(strings + strings_length);
+    let is_stated = version >= VERSION as usize && reservations < structure.min(strings);
+    if is_stated { end.clamp(HEADER, total) } else { total }
 }
 
 /// The header's ten words.
@@ -70,12 +82,13 @@ pub(super) fn blocks(tree: &[u8]) -> Result<Blocks<'_>, TreeError<'static>> {
     let header = tree.first_chunk::<HEADER>().ok_or(short(HEADER))?;
     let fields = fields(header);
     let total = check(&fields)?;
-    let tree = tree.get(..total).ok_or(short(total))?;
+    let read = read_size(&fields, total);
+    let tree = tree.get(..read).ok_or(short(read))?;
     let [_, _, structure, strings, reservations, version, _, _, strings_length, structure_length] =
         fields.map(|field| field as usize);
     let (structure_length, structure_end) = match version as u32 {
         VERSION.. => (structure_length, structure.saturating_add(structure_length)),
-        _ => (total.saturating_sub(structure), 0),
+        _ => (read.saturating_sub(structure), 0),
     };
 
     let words_offset = structure;
@@ -87,7 +100,7 @@ pub(super) fn blocks(tree: &[u8]) -> Result<Blocks<'_>, TreeError<'static>> {
     if strings.last().is_some_and(|last| *last != 0) {
         return Err(TreeError::Name { offset: strings_end - 1, name: strings_length - 1 });
     }
-    let rest = block(tree, "reservation", reservations, total.saturating_sub(reservations), 8)?;
+    let rest = block(tree, "reservation", reservations, read.saturating_sub(reservations), 8)?;
     let (entries, _) = rest.as_chunks::<16>();
     let count = entries.iter().position(|entry| *entry == [0; 16]);
     let count = count.ok_or(TreeError::Unterminated { offset: reservations })?;

@@ -39,7 +39,7 @@ pub use pruned::Pruned;
 use crate::platform::Machine;
 use prune::Pass;
 
-/// Reads a tree of at least the total size that its header states. The description borrows from the pruned tree, and from
+/// Reads a tree of at least the size that [`probe_header`] states. The description borrows from the pruned tree, and from
 /// the original the random seed: who wipes that takes it first.
 ///
 /// # Errors

@@ -86,9 +86,7 @@ impl Pruned {
     }
 
     fn named_property(&mut self, name: u32, length: u32, words: &[Word]) {
-        for word in [token::PROP, length.to_be(), name.to_be()] {
-            self.push(word);
-        }
+        self.write(&[token::PROP, length.to_be(), name.to_be()]);
         self.write(words.get(..words_of(length)).unwrap_or_default());
     }
 

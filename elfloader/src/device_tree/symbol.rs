@@ -93,21 +93,28 @@ const OFFSETS: [u16; COUNT] = {
     offsets
 };
 
-/// The symbols whose names begin with a letter, as bits by number, by the letter's low five bits.
-const BY_LETTER: [u64; 32] = {
-    let mut letters = [0; 32];
+/// A number below 64 by a name's first two letters, which few names share.
+const fn beginning(first: u8, second: u8) -> usize {
+    (first as usize ^ (second as usize) << 1) % 64
+}
+
+/// The symbols whose names have such a beginning, as bits by number.
+const BY_BEGINNING: [u64; 64] = {
+    let mut beginnings = [0; 64];
     let mut index = 0;
     while index < COUNT {
-        letters[(NAMES[index].as_bytes()[0] & 31) as usize] |= 1 << index;
+        let name = NAMES[index].as_bytes();
+        beginnings[beginning(name[0], name[1])] |= 1 << index;
         index += 1;
     }
-    letters
+    beginnings
 };
 
 impl Symbol {
     /// The symbol whose name a text is, or begins with up to a zero.
     pub(super) fn of(text: &[u8]) -> Option<Self> {
-        let mut candidates = BY_LETTER.get(usize::from(text.first()? & 31)).copied()?;
+        let [first, second, ..] = *text else { return None };
+        let mut candidates = BY_BEGINNING[beginning(first, second)];
         while candidates != 0 {
             let symbol = Self(candidates.trailing_zeros() as u8);
             let name = symbol.name().as_bytes();

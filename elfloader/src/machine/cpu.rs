@@ -73,29 +73,39 @@ fn crc32c_by_instruction(checksum: u32, bytes: &[u8]) -> u32 {
                 options(pure, nomem, nostack, preserves_flags))
         };
     };
-    let word = |sum: &mut u32, word: u64| {
-        // SAFETY: as above.
-        unsafe {
-            asm!(".arch_extension crc", "crc32cx {0:w}, {0:w}, {1}", inout(reg) *sum, in(reg) word,
-                options(pure, nomem, nostack, preserves_flags))
-        };
-    };
     head.iter().for_each(|value| byte(&mut sum, *value));
-    let (blocks, words) = words.as_chunks::<8>();
-    // Written out: a loop around one instruction costs four more.
-    for [a, b, c, d, e, f, g, h] in blocks {
-        word(&mut sum, *a);
-        word(&mut sum, *b);
-        word(&mut sum, *c);
-        word(&mut sum, *d);
-        word(&mut sum, *e);
-        word(&mut sum, *f);
-        word(&mut sum, *g);
-        word(&mut sum, *h);
-    }
-    words.iter().for_each(|value| word(&mut sum, *value));
-    tail.iter().for_each(|value| byte(&mut sum, *value));
+    // The longer a block, the less its loop costs.
+    let words = crc32c_of_blocks::<32>(&mut sum, words);
+    let words = crc32c_of_blocks::<8>(&mut sum, words);
+    let rest = crc32c_of_blocks::<2>(&mut sum, words);
+    let bytes = rest.iter().flat_map(|word| word.to_ne_bytes());
+    bytes.chain(tail.iter().copied()).for_each(|value| byte(&mut sum, value));
     !sum
+}
+
+/// Continues over blocks of so many words, an even number. Returns the words that make no block.
+fn crc32c_of_blocks<'w, const WORDS: usize>(sum: &mut u32, words: &'w [u64]) -> &'w [u64] {
+    let (blocks, rest) = words.as_chunks::<WORDS>();
+    for block in blocks {
+        // SAFETY: as many bytes are read as the block has; the CPU has FEAT_CRC32, as `crc32c` has seen.
+        unsafe {
+            asm!(
+                ".arch_extension crc",
+                ".rept {pairs}",
+                "ldp {a}, {b}, [{at}], #16",
+                "crc32cx {sum:w}, {sum:w}, {a}",
+                "crc32cx {sum:w}, {sum:w}, {b}",
+                ".endr",
+                pairs = const WORDS / 2,
+                at = inout(reg) block.as_ptr() => _,
+                sum = inout(reg) *sum,
+                a = out(reg) _,
+                b = out(reg) _,
+                options(pure, readonly, nostack, preserves_flags),
+            )
+        };
+    }
+    rest
 }
 
 /// Random words of the CPU (FEAT_RNG): as many as asked for, or none if it has none to give.

@@ -168,7 +168,7 @@ fn map(
     attributes: Attributes,
 ) -> Result<(), TableError> {
     // Registers are at most a few pages at no particular place, so that no size has to be ruled out.
-    tree.build(tables, virt, phys, attributes, PageSize::Size1G)?;
+    tree.builder(tables).map(virt, phys, attributes, PageSize::Size1G)?;
     tlb::publish();
     Ok(())
 }

@@ -316,14 +316,15 @@ impl Tables {
         };
         let mut tables =
             Self { own: run(part(TABLES, LOADER_END)), pool: run(planned.placed().table_pool()), used: 0 };
-        let tree = PageTable::ttbr1(tables.allocate().unwrap());
+        let root = tables.allocate().unwrap();
+        let mut tree = PageTable::ttbr1(root).builder(&mut tables);
         for part in loader_parts() {
             let attributes = Attributes::kernel(part.rights.unwrap());
-            tree.build(&mut tables, part.virt, part.phys, attributes, PageSize::Size4K).unwrap();
+            tree.map(part.virt, part.phys, attributes, PageSize::Size4K).unwrap();
         }
         let mut mappings = planned.placed().mappings(planned.regions());
         let console = mappings.find(|mapping| mapping.purpose == Purpose::Console).unwrap();
-        tree.build(&mut tables, console.virt, console.phys, console.attributes, console.largest).unwrap();
+        tree.map(console.virt, console.phys, console.attributes, console.largest).unwrap();
         assert_eq!(tables.used, tables.own.1.len());
         tables
     }

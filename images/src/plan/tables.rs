@@ -74,7 +74,8 @@ impl Tables {
         let (image, placed) = (planned.image(), planned.placed());
         let mut tables = Self { own: Run::new(image.tables), pool: Run::new(placed.table_pool()) };
         let missing = TableError::OutOfTables { needed: 1, available: 0 };
-        let tree = PageTable::ttbr1(tables.allocate().ok_or(missing)?);
+        let root = tables.allocate().ok_or(missing)?;
+        let mut tree = PageTable::ttbr1(root).builder(&mut tables);
         for ((start, end), rights) in [
             (loader.text, Rights::ReadExecute),
             (loader.constants, Rights::ReadOnly),
@@ -83,12 +84,12 @@ impl Tables {
             let window = HANDOFF_WINDOW.start().get();
             let virt = VirtRange::from_bounds(window + start, window + end).unwrap_or(VirtRange::EMPTY);
             let phys = image.range.start().checked_add(start).unwrap_or_default();
-            tree.build(&mut tables, virt, phys, Attributes::kernel(rights), PageSize::Size4K)?;
+            tree.map(virt, phys, Attributes::kernel(rights), PageSize::Size4K)?;
         }
         let console =
             placed.mappings(planned.regions()).filter(|mapping| mapping.purpose == Purpose::Console);
         for mapping in console {
-            tree.build(&mut tables, mapping.virt, mapping.phys, mapping.attributes, mapping.largest)?;
+            tree.map(mapping.virt, mapping.phys, mapping.attributes, mapping.largest)?;
         }
         Ok(tables)
     }

@@ -6,7 +6,7 @@ use crate::vmsa::{Descriptor, DescriptorError};
 
 errors! {
     /// Why an operation on page tables was refused. Nothing has been changed, unless the tree is being built
-    /// ([`PageTable::build`](super::PageTable::build)).
+    /// ([`Builder`](super::Builder)).
     pub enum TableError, found by "whoever edits page tables: the loader, the kernel library, `handoff plan`";
 
     /// A virtual range is not of whole pages.

@@ -4,7 +4,7 @@
 //! length and the caller's cap allow. The survey walks to each chunk, sees that its entries are free and counts
 //! the tables that are missing, exactly. Then those tables are taken from the store, unreachable for any walk.
 //! Only then is anything written, and nothing can fail any more. Invalid entries become valid: no TLB has them. A
-//! tree that is given up where it cannot be finished needs no survey: [`PageTable::build`].
+//! tree that nobody uses yet needs no survey: [`Builder`](super::Builder).
 
 use super::chain::Chain;
 use super::table::{ENTRIES, Table, TableStore};
@@ -14,22 +14,22 @@ use crate::vmsa::{Attributes, Descriptor};
 
 /// Equal leaves in consecutive entries of one table.
 #[derive(Clone, Copy)]
-struct Chunk {
-    virt: u64,
+pub(super) struct Chunk {
+    pub virt: u64,
     phys: u64,
-    level: u8,
+    pub level: u8,
     count: usize,
 }
 
 impl Chunk {
     /// The index of the entry that translates it in a table at `level`.
-    const fn index(&self, level: u8) -> usize {
+    pub const fn index(&self, level: u8) -> usize {
         (self.virt >> entry_shift(level)) as usize % ENTRIES
     }
 
     /// Sees that none of its entries is taken.
     #[inline]
-    fn check_free(&self, table: &Table) -> Result<(), TableError> {
+    pub fn check_free(&self, table: &Table) -> Result<(), TableError> {
         let first = self.index(self.level);
         match table.first_valid(first, self.count) {
             None => Ok(()),
@@ -37,8 +37,20 @@ impl Chunk {
         }
     }
 
+    /// Writes its leaves.
+    #[inline]
+    pub fn write(&self, table: &Table, size: PageSize, attributes: Attributes) {
+        let leaf = Descriptor::leaf_attributes(size, attributes).bits() | self.phys;
+        table.set_run(self.index(self.level), self.count, leaf, size.bytes());
+    }
+
+    /// Where it ends. Nothing ends at 2⁶⁴: a range is one.
+    pub const fn end(&self) -> u64 {
+        self.virt.wrapping_add((self.count as u64) << entry_shift(self.level))
+    }
+
     /// Address of its `nth` leaf, for an error.
-    fn at(&self, nth: usize) -> VirtAddr {
+    pub fn at(&self, nth: usize) -> VirtAddr {
         VirtAddr::new(self.virt + ((nth as u64) << entry_shift(self.level))).unwrap_or(VirtAddr::HIGH_HALF)
     }
 }
@@ -46,7 +58,7 @@ impl Chunk {
 /// The chunks of a range, in order. Both ends are whole pages, so the smallest size always fits. Numbers, not
 /// addresses: the range was one.
 #[derive(Clone)]
-struct Chunks {
+pub(super) struct Chunks {
     virt: u64,
     left: u64,
     /// What takes a virtual address to its physical one, modulo 2⁶⁴.
@@ -56,6 +68,21 @@ struct Chunks {
 }
 
 impl Chunks {
+    /// The chunks of a range that is to be mapped to the physical memory from `phys` in a tree.
+    pub fn of(
+        tree: PageTable,
+        range: VirtRange,
+        phys: PhysAddr,
+        largest: PageSize,
+    ) -> Result<Self, TableError> {
+        tree.check_range(range)?;
+        let end = phys.get().checked_add(range.len());
+        if !phys.is_aligned(PageSize::Size4K) || end.is_none_or(|end| end > PhysAddr::LIMIT) {
+            return Err(TableError::PhysicalRange { phys, length: range.len() });
+        }
+        Ok(Self::new(range, phys, largest))
+    }
+
     const fn new(range: VirtRange, phys: PhysAddr, largest: PageSize) -> Self {
         let virt = range.start().get();
         let bias = phys.get().wrapping_sub(virt);
@@ -111,50 +138,21 @@ impl PageTable {
         attributes: Attributes,
         largest: PageSize,
     ) -> Result<(), TableError> {
-        let chunks = self.chunks(range, phys, largest)?;
+        let chunks = Chunks::of(self, range, phys, largest)?;
         let needed = self.survey(store, chunks.clone())?;
         let mut spare = Chain::reserve(store, needed)?;
-        let leaf = |size| Descriptor::leaf_attributes(size, attributes);
-        self.fill::<S, false>(store, chunks, leaf, |store| spare.pop(store).map(|(frame, _)| frame))?;
+        self.fill(store, chunks, attributes, |store| spare.pop(store).map(|(frame, _)| frame))?;
         debug_assert!(spare.is_empty(), "the survey counts exactly");
         Ok(())
     }
 
-    /// Maps like [`Self::map`], but in one walk and not all or nothing: for a tree under construction, which nobody
-    /// uses if it cannot be finished.
-    ///
-    /// # Errors
-    /// [`TableError`]; what precedes the place of the error is then mapped, and the tables taken stay in the tree.
-    pub fn build<S: TableStore + ?Sized>(
-        self,
-        store: &mut S,
-        range: VirtRange,
-        phys: PhysAddr,
-        attributes: Attributes,
-        largest: PageSize,
-    ) -> Result<(), TableError> {
-        let chunks = self.chunks(range, phys, largest)?;
-        let leaf = |size| Descriptor::leaf_attributes(size, attributes);
-        self.fill::<S, true>(store, chunks, leaf, S::allocate)
-    }
-
-    fn chunks(self, range: VirtRange, phys: PhysAddr, largest: PageSize) -> Result<Chunks, TableError> {
-        self.check_range(range)?;
-        let end = phys.get().checked_add(range.len());
-        if !phys.is_aligned(PageSize::Size4K) || end.is_none_or(|end| end > PhysAddr::LIMIT) {
-            return Err(TableError::PhysicalRange { phys, length: range.len() });
-        }
-        Ok(Chunks::new(range, phys, largest))
-    }
-
-    /// Writes the chunks' leaves, with the tables that are missing above them. `CHECKED` sees that the entries are free
-    /// as it goes.
+    /// Writes the chunks' leaves, with the tables that are missing above them.
     #[inline]
-    fn fill<S: TableStore + ?Sized, const CHECKED: bool>(
+    fn fill<S: TableStore + ?Sized>(
         self,
         store: &mut S,
         chunks: Chunks,
-        leaf: impl Fn(PageSize) -> Descriptor,
+        attributes: Attributes,
         mut new_table: impl FnMut(&mut S) -> Option<Frame>,
     ) -> Result<(), TableError> {
         for chunk in chunks {
@@ -168,15 +166,7 @@ impl PageTable {
             let (Some(table), Some(size)) = (store.table(frame), leaf_size(chunk.level)) else {
                 return Err(TableError::Unreachable { table: frame, level: chunk.level });
             };
-            if CHECKED && reached == chunk.level {
-                chunk.check_free(table)?;
-            }
-            table.set_run(
-                chunk.index(chunk.level),
-                chunk.count,
-                leaf(size).bits() | chunk.phys,
-                size.bytes(),
-            );
+            chunk.write(table, size, attributes);
         }
         Ok(())
     }

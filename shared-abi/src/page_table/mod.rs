@@ -27,6 +27,7 @@
 //!
 //! Work is done per table, not per page: one walk down for up to 512 consecutive entries.
 
+mod build;
 mod chain;
 mod error;
 mod leaves;
@@ -41,6 +42,7 @@ mod tests;
 mod unmap;
 mod walk;
 
+pub use build::Builder;
 pub use error::TableError;
 pub use leaves::{Leaves, Node, Nodes, Run};
 pub use pool::TablePool;

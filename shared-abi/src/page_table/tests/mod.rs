@@ -189,15 +189,42 @@ fn an_overlap_names_the_first_page_that_is_taken_and_changes_nothing() {
 fn building_refuses_what_is_taken_and_keeps_what_precedes_it() {
     let tables = tables(8);
     let (mut store, tree) = pool(&tables);
-    tree.build(&mut store, range(HIGH + 0x5000, KIB4), phys(0x5000), TEXT, PageSize::Size4K).unwrap();
-    let error = tree.build(&mut store, range(HIGH, 0x8000), phys(0), DATA, PageSize::Size4K).unwrap_err();
+    tree.builder(&mut store).map(range(HIGH + 0x5000, KIB4), phys(0x5000), TEXT, PageSize::Size4K).unwrap();
+    let error =
+        tree.builder(&mut store).map(range(HIGH, 0x8000), phys(0), DATA, PageSize::Size4K).unwrap_err();
     let found = Descriptor::leaf(phys(0x5000), PageSize::Size4K, TEXT).unwrap();
     assert_eq!(error, TableError::Overlap { at: virt(HIGH + 0x5000), found });
     assert_eq!(tree.leaves(&store).map(|run| run.length).sum::<u64>(), KIB4);
-    assert!(tree.build(&mut store, range(HIGH, 3 * MIB2), phys(0), DATA, PageSize::Size2M).is_err());
-    tree.build(&mut store, range(HIGH + MIB2, MIB2), phys(0), DATA, PageSize::Size2M).unwrap();
+    assert!(tree.builder(&mut store).map(range(HIGH, 3 * MIB2), phys(0), DATA, PageSize::Size2M).is_err());
+    tree.builder(&mut store).map(range(HIGH + MIB2, MIB2), phys(0), DATA, PageSize::Size2M).unwrap();
     let inside = range(HIGH + MIB2 + KIB4, KIB4);
-    assert!(tree.build(&mut store, inside, phys(0), DATA, PageSize::Size4K).is_err());
+    assert!(tree.builder(&mut store).map(inside, phys(0), DATA, PageSize::Size4K).is_err());
+}
+
+#[test]
+fn one_builder_maps_in_any_order_and_sees_what_it_mapped_itself() {
+    let (tables, mapped) = (tables(16), tables(16));
+    let (mut store, tree) = pool(&tables);
+    let (mut other_store, other_tree) = pool(&mapped);
+    let mut builder = tree.builder(&mut store);
+    // Up, with blocks and pages in turn, then down, then between what is there.
+    for (page, pages) in
+        [(3, 2), (511, 2), (1024, 513), (2, 1), (0, 1), (600, 424), (5, 6), (4 * 512, 512), (1, 1)]
+    {
+        let range = range(HIGH + page * KIB4, pages * KIB4);
+        builder.map(range, phys(page * KIB4), DATA, PageSize::Size2M).unwrap();
+        other_tree.map(&mut other_store, range, phys(page * KIB4), DATA, PageSize::Size2M).unwrap();
+    }
+    for taken in [0, 4, 511, 512, 700, 1024, 1536, 4 * 512 + 7] {
+        let range = range(HIGH + taken * KIB4, KIB4);
+        let error = builder.map(range, phys(0), DATA, PageSize::Size4K).unwrap_err();
+        assert!(matches!(error, TableError::Overlap { .. }), "{taken}: {error}");
+    }
+    builder.map(range(HIGH + 12 * KIB4, KIB4), phys(0), DATA, PageSize::Size4K).unwrap();
+    assert!(builder.map(range(HIGH + 11 * KIB4, 2 * KIB4), phys(0), DATA, PageSize::Size4K).is_err());
+    other_tree.map(&mut other_store, range(HIGH + 12 * KIB4, KIB4), phys(0), DATA, PageSize::Size4K).unwrap();
+    let (ours, theirs) = (tree.leaves(&store), other_tree.leaves(&other_store));
+    assert_eq!(ours.collect::<Vec<_>>(), theirs.collect::<Vec<_>>());
 }
 
 #[test]
@@ -206,7 +233,7 @@ fn building_without_a_table_left_keeps_what_precedes_it() {
     let tables = tables(4);
     let (mut store, tree) = pool(&tables);
     let both = range(HIGH + MIB2 - KIB4, 2 * KIB4);
-    let error = tree.build(&mut store, both, phys(0), DATA, PageSize::Size4K).unwrap_err();
+    let error = tree.builder(&mut store).map(both, phys(0), DATA, PageSize::Size4K).unwrap_err();
     assert_eq!(error, TableError::OutOfTables { needed: 1, available: 0 });
     assert_eq!(tree.leaves(&store).map(|run| run.length).sum::<u64>(), KIB4);
 }

@@ -63,6 +63,7 @@ proptest! {
         let (tables, built) = (tables(64), tables(64));
         let (mut store, tree) = pool(&tables);
         let (mut built, built_tree) = pool(&built);
+        let mut builder = built_tree.builder(&mut built);
         let mut peer = RootTable::with_va_range(TargetAllocator::new(0), 0, El1And0, VaRange::Upper);
         // Each in gigabytes of its own, beginning anywhere in the first of them.
         for (slot, (pages, blocks, slip, gigabytes, attributes)) in (0..).zip(places) {
@@ -73,7 +74,7 @@ proptest! {
             let to = 64 * GIB + slot * 8 * GIB + (start % MIB2) + slip;
             let range = range(start, length);
             tree.map(&mut store, range, phys(to), attributes, PageSize::Size1G).unwrap();
-            built_tree.build(&mut built, range, phys(to), attributes, PageSize::Size1G).unwrap();
+            builder.map(range, phys(to), attributes, PageSize::Size1G).unwrap();
             let region = MemoryRegion::new(start as usize, (start + length) as usize);
             let flags = peer_attributes(attributes);
             peer.map_range(&region, PhysicalAddress(to as usize), flags, Constraints::NO_CONTIGUOUS_HINT).unwrap();
