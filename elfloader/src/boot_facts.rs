@@ -89,6 +89,8 @@ pub struct Facts<'a> {
     pub relocations: u64,
     /// The memory map as it shall be at the handoff.
     pub regions: &'a [Region<'a>],
+    /// The smallest range that holds all RAM that is mapped.
+    pub mapped: PhysRange,
     /// The tables that were built.
     pub tables: Tables,
     /// System registers as set.
@@ -268,7 +270,7 @@ fn kernel(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteEr
 fn address_space(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteError> {
     let plan = facts.placed.plan();
     let placement = plan.placement();
-    let ram = mapped_span(facts.regions);
+    let ram = facts.mapped;
     out.push(&DirectMap {
         virt_offset: placement.direct_map_offset,
         phys_start: ram.start().get(),
@@ -311,19 +313,6 @@ fn address_space(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), 
     })?;
     out.push_all(facts.registers)?;
     Ok(())
-}
-
-/// From the first byte of RAM that may be mapped to the last.
-fn mapped_span(regions: &[Region<'_>]) -> PhysRange {
-    let mut mapped = regions.iter().filter(|region| region.kind.is_mapped()).map(|region| region.range);
-    let first = mapped.next();
-    let last = mapped.next_back().or(first);
-    match (first, last) {
-        (Some(first), Some(last)) => {
-            PhysRange::from_bounds(first.start().get(), last.end()).unwrap_or_default()
-        }
-        _ => PhysRange::default(),
-    }
 }
 
 fn machine(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteError> {

@@ -92,16 +92,16 @@ impl<'c> CommandLine<'c> {
     ///
     /// # Errors
     /// [`CommandLineError`] if `earlycon=` is malformed.
-    pub fn early_console(self) -> Result<Option<Console<'c>>, CommandLineError> {
+    pub fn early_console(self) -> Result<Option<Console>, CommandLineError> {
         let Some(value) = self.value("earlycon") else { return Ok(None) };
         let (kind, rest) = split_comma(value);
         let (first, rest) = split_comma(rest);
-        let (second, third) = split_comma(rest);
+        let (second, _) = split_comma(rest);
         let unknown = CommandLineError::ConsoleKind { kinds: UartKind::NAMES };
         let kind = UartKind::from_name(kind).ok_or(unknown)?;
         let layout = kind.default_layout();
         let (mut shift, mut width) = (layout.register_shift as u8, layout.access_width as u8);
-        let (mut place, mut options) = (first, second);
+        let mut place = first;
         if let Some(bits) = first.strip_prefix("mmio") {
             width = match bits {
                 "" => width,
@@ -115,7 +115,7 @@ impl<'c> CommandLine<'c> {
             if kind.has_register_shift() {
                 shift = width.trailing_zeros() as u8;
             }
-            (place, options) = (second, third);
+            place = second;
         }
         let address = number(place).unwrap_or_default();
         let misplaced = CommandLineError::ConsoleAddress { address };
@@ -127,7 +127,6 @@ impl<'c> CommandLine<'c> {
             register_shift: shift,
             access_width: width,
             clock: None,
-            options,
         }))
     }
 }
@@ -160,7 +159,7 @@ mod tests {
         CommandLine { packed, passed: "" }
     }
 
-    fn console(text: &str) -> Result<Option<Console<'_>>, CommandLineError> {
+    fn console(text: &str) -> Result<Option<Console>, CommandLineError> {
         packed(text).early_console()
     }
 
@@ -201,12 +200,11 @@ mod tests {
             register_shift: 0,
             access_width: 4,
             clock: None,
-            options: "",
         };
         assert_eq!(found, expected);
         let found = console("earlycon=uart8250,mmio32,0xfe660000,115200n8,more").unwrap().unwrap();
         assert_eq!((found.kind, found.register_shift, found.access_width), (UartKind::Ns16550, 2, 4));
-        assert_eq!((found.base.get(), found.options), (0xFE66_0000, "115200n8,more"));
+        assert_eq!(found.base.get(), 0xFE66_0000);
         let found = console("earlycon=ns16550a,mmio,16").unwrap().unwrap();
         assert_eq!((found.base.get(), found.register_shift, found.access_width), (16, 0, 1));
         // Without a value it means what the device tree says.

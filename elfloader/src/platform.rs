@@ -101,14 +101,33 @@ impl<'t> Remarks<'t> {
         self.more += usize::from(self.kept.try_push(remark).is_err());
     }
 
-    /// The first [`REMARKS`] of them.
-    pub fn kept(&self) -> &[Remark<'t>] {
-        &self.kept
+    /// How many there were.
+    pub fn count(&self) -> usize {
+        self.kept.len() + self.more
     }
 
-    /// How many more there were.
-    pub const fn more(&self) -> usize {
-        self.more
+    /// A line of the log for each of the first [`REMARKS`], and one for the others.
+    pub fn lines(&self) -> impl Iterator<Item = Ignored<'t>> {
+        let more = Some(self.more).filter(|more| *more > 0).map(Ignored::More);
+        self.kept.iter().copied().map(Ignored::One).chain(more)
+    }
+}
+
+/// A line of the log that says what the boot goes on without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored<'t> {
+    /// Which.
+    One(Remark<'t>),
+    /// How many that are not named.
+    More(usize),
+}
+
+impl fmt::Display for Ignored<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(remark) => write!(f, "device tree: ignored {remark}"),
+            Self::More(more) => write!(f, "device tree: ignored {more} more"),
+        }
     }
 }
 
@@ -263,7 +282,7 @@ pub struct Psci {
 
 /// The serial port that firmware uses for its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Console<'t> {
+pub struct Console {
     /// Which registers it has.
     pub kind: UartKind,
     /// Physical address of the first register.
@@ -274,11 +293,9 @@ pub struct Console<'t> {
     pub access_width: u8,
     /// The clock that feeds it, in Hz, where the machine states it.
     pub clock: Option<u32>,
-    /// Line settings as stated, such as `115200n8`; may be empty. Firmware has applied them.
-    pub options: &'t str,
 }
 
-impl Console<'_> {
+impl Console {
     /// The page of its registers.
     pub fn pages(&self) -> PhysRange {
         PhysRange::new(self.base, 1).unwrap_or_default().aligned_outward(PageSize::Size4K)
@@ -316,7 +333,7 @@ pub struct Machine<'t> {
     /// The power interface, if there is one.
     pub psci: Option<Psci>,
     /// The serial port for output, if one is stated and its kind is known.
-    pub console: Option<Console<'t>>,
+    pub console: Option<Console>,
     /// The timer's frequency in Hz where the machine overrides CNTFRQ_EL0, which firmware should have set.
     pub timer_frequency: Option<u32>,
     /// What whoever started the loader asks for.

@@ -51,6 +51,7 @@ const MAGICS: &[Magic] = &[
     (257, b"ustar", "a tar archive", UNPACK),
     (0, b"070701", "a cpio archive", "pack it as a module: --module init.cpio=FILE"),
     (0, b"!<arch>\n", "a library or package (ar)", "link it: give the kernel's ELF file"),
+    (0, b"/dts-v1/", "a device tree's source", "compile it: dtc -o FILE.dtb FILE.dts"),
     (0, b"#!", "a script", "give what it makes"),
 ];
 

@@ -23,24 +23,28 @@ const TARGET: &str = "aarch64-unknown-none-softfloat";
 /// The kernel's fault report walks frame records. The loader's has no need to, and would pay for them.
 const FRAME_POINTERS: &str = "-Cforce-frame-pointers=yes";
 
+/// rustc warns of the feature that avoids an erratum (`.cargo/config.toml`), once a package and at every build, and no
+/// flag silences that alone. Clippy is where warnings about our code are looked at.
+const NO_WARNINGS: &str = "-Awarnings";
+
 /// How long cargo may work in silence.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The loader's ELF file, built if anything changed.
 pub fn loader(workspace: &Workspace) -> Outcome<PathBuf> {
-    cargo(workspace, "elfloader", &["--bin", "elfloader"], None)
+    cargo(workspace, "elfloader", &["--bin", "elfloader"], &[])
 }
 
 /// The firmware that leaves odd states, for tests: position-independent code in its `.text`.
 pub fn firmware(workspace: &Workspace) -> Outcome<PathBuf> {
-    cargo(workspace, "elfloader", &["--example", "firmware"], None)
+    cargo(workspace, "elfloader", &["--example", "firmware"], &[])
 }
 
 /// The kernel's ELF file, built if it is one of ours and anything changed.
 pub fn kernel(workspace: &Workspace, source: &KernelSource) -> Outcome<PathBuf> {
     match source {
-        KernelSource::Bin(name) => cargo(workspace, "kernel", &["--bin", name], Some(FRAME_POINTERS)),
-        KernelSource::Example(name) => cargo(workspace, "kernel", &["--example", name], Some(FRAME_POINTERS)),
+        KernelSource::Bin(name) => cargo(workspace, "kernel", &["--bin", name], &[FRAME_POINTERS]),
+        KernelSource::Example(name) => cargo(workspace, "kernel", &["--example", name], &[FRAME_POINTERS]),
         KernelSource::Elf(path) => Ok(path.clone()),
     }
 }
@@ -49,7 +53,7 @@ fn set(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|value| !value.is_empty())
 }
 
-fn cargo(workspace: &Workspace, package: &str, what: &[&str], flag: Option<&str>) -> Outcome<PathBuf> {
+fn cargo(workspace: &Workspace, package: &str, what: &[&str], flags: &[&str]) -> Outcome<PathBuf> {
     let target = set("HANDOFF_TARGET").unwrap_or_else(|| TARGET.into());
     let program = set("HANDOFF_CARGO").unwrap_or_else(|| "cargo".into());
     let target_dir = set("HANDOFF_TARGET_DIR").unwrap_or_else(|| "target/bare".into());
@@ -62,7 +66,7 @@ fn cargo(workspace: &Workspace, package: &str, what: &[&str], flag: Option<&str>
         .args(["--target-dir", &target_dir, "--package", package])
         .args(what)
         // Joined with the flags that the repository and the set-up give for the target.
-        .args(flag.map(|flag| format!("--config=target.{target}.rustflags=[\"{flag}\"]")))
+        .arg(format!("--config=target.{target}.rustflags={:?}", [&[NO_WARNINGS], flags].concat()))
         // These would replace the flags that the set-up gives for the target alone.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")

@@ -149,6 +149,7 @@ fn a_file_of_another_kind_is_named_in_every_verb_and_nothing_is_booted() {
     host.truncate(1 << 16);
     folder.file("host", host);
     folder.file("mine.elf", ElfBuilder::good().build());
+    folder.file("tree.dts", "/dts-v1/;\n/ {\n\tcompatible = \"linux,dummy-virt\";\n};\n");
     folder.file("mine.img", images::pack::pack(&contents()).unwrap().bytes);
     let before = folder.names();
     let mut all = String::new();
@@ -183,8 +184,14 @@ fn a_file_of_another_kind_is_named_in_every_verb_and_nothing_is_booted() {
             }
         }
     }
-    for arguments in [&["check", "mine.elf"], &["plan", "mine.img"]] {
-        let errors = handoff(folder.path(), arguments).stderr;
+    for arguments in [
+        &["check", "mine.elf"][..],
+        &["plan", "mine.img"],
+        &["build", "mine.elf", "--dtb", "tree.dts", "-o", "out.img"],
+    ] {
+        let output = handoff(folder.path(), arguments);
+        assert_ne!(output.status.code(), Some(0), "{arguments:?}");
+        let errors = output.stderr;
         all.push_str(&format!("$ handoff {}\n{}", arguments.join(" "), String::from_utf8_lossy(&errors)));
     }
     assert_golden("foreign.txt", &all);

@@ -1,6 +1,8 @@
 //! What `plan` says of a boot that has not happened, on the machine that a kept device tree describes.
 
 mod support;
+#[path = "../../elfloader/tests/tree_builder/mod.rs"]
+mod tree_builder;
 
 use images::failure::{Failure, Outcome};
 use images::inspect::snapshot::Snapshot;
@@ -15,6 +17,7 @@ use images::style::Style;
 use shared_abi::contract::registers::PhysicalSize;
 use shared_abi::image::Kind;
 use support::{assert_golden, contents};
+use tree_builder::Tree;
 
 const TREE: &[u8] = include_bytes!("../../elfloader/tests/trees/virt.dtb");
 
@@ -145,6 +148,23 @@ fn a_tree_is_looked_for_where_the_boot_looks() {
     assert_eq!(refused(|_, source| source.tree = None).code(), Some(802));
     assert_eq!(refused(|_, source| move_tree(source, source.places.tree + 4)).code(), Some(802));
     assert_eq!(refused(|_, source| move_tree(source, 1 << 41)).code(), Some(802));
+}
+
+#[test]
+fn what_a_boot_would_go_on_without_is_said() {
+    let tree = Tree::new()
+        .node("memory@40000000", |t| {
+            t.text("device_type", "memory")
+                .cells("reg", &[0, 0x4000_0000, 0, 0x800_0000])
+                .bytes("numa-node-id", &[1])
+        })
+        .node("psci", |t| t.text("compatible", "arm,psci-1.0"))
+        .finish();
+    let snapshot = plan(|_, source| source.tree = Some(Box::leak(tree.into_boxed_slice()))).unwrap();
+    let blob = Blob::of(&snapshot);
+    let shown = text::text(&View::new(&snapshot, &blob), Style::PLAIN);
+    let line = "device tree: ignored numa-node-id of \"memory@40000000\", which is malformed";
+    assert!(shown.contains(line), "{shown}");
 }
 
 #[test]

@@ -84,7 +84,7 @@ pub trait Environment<'a> {
     ///
     /// # Errors
     /// [`TableError`] if there is no table to map it with.
-    fn start_early_console(&mut self, console: &Console<'a>) -> Result<(), TableError>;
+    fn start_early_console(&mut self, console: &Console) -> Result<(), TableError>;
 
     /// Adds what firmware will have put in the tree by the time of a boot.
     fn amend(&mut self, _machine: &mut Machine<'a>) {}

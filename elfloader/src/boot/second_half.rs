@@ -118,6 +118,7 @@ impl<'s, 'a, T: KernelTables> Built<'_, 's, 'a, T> {
             placed,
             relocations: self.relocations,
             regions: map.regions(),
+            mapped: map.mapped_span().unwrap_or_default(),
             tables: Tables { low_root: self.low_root(), used: self.tables.used() as u64 },
             registers: &boot_facts::registers_as_set(&registers, roots),
         };

@@ -21,7 +21,7 @@ pub struct Opened<'a> {
     pub(super) entered: Entered,
     pub(super) physical_size: PhysicalSize,
     pub(super) image: Image<'a>,
-    pub(super) early_console: Option<Console<'a>>,
+    pub(super) early_console: Option<Console>,
 }
 
 /// The machine is described. Nothing was written to memory.

@@ -20,8 +20,8 @@ pub(super) struct Search<'s> {
     rest: &'s str,
     /// The nodes on the way to which it leads: the root, then buses.
     buses: ArrayVec<Bus<'s>, DEPTH>,
-    /// It without its options.
-    pub found: Option<Console<'s>>,
+    /// It.
+    pub found: Option<Console>,
 }
 
 impl<'s> Search<'s> {
@@ -67,7 +67,7 @@ impl<'s> Search<'s> {
     }
 
     /// What the node at the way's end is.
-    fn console(&self, node: &mut Node<'s>) -> Option<Console<'s>> {
+    fn console(&self, node: &mut Node<'s>) -> Option<Console> {
         let (parent, above) = self.buses.split_last()?;
         let device = Device::read(node, parent.cells)?;
         let mut address = device.address;
@@ -85,7 +85,6 @@ impl<'s> Search<'s> {
             register_shift: device.shift,
             access_width: device.width.unwrap_or(device.kind.default_layout().access_width as u8),
             clock: device.clock,
-            options: "",
         })
     }
 }

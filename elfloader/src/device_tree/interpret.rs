@@ -19,8 +19,8 @@ use super::node::Node;
 use super::prune::{Chosen, console_path};
 use super::symbol::Symbol;
 use crate::platform::{
-    BootRequest, Conduit, Console, Cpu, DYNAMIC_RESERVATIONS, DynamicReservation, EnableMethod, Full,
-    MEMORY_RANGES, Machine, Psci, PsciVersion, Remark,
+    BootRequest, Conduit, Cpu, DYNAMIC_RESERVATIONS, DynamicReservation, EnableMethod, Full, MEMORY_RANGES,
+    Machine, Psci, PsciVersion, Remark,
 };
 
 /// Most ranges that RAM can be narrowed to. Linux reads two.
@@ -63,7 +63,7 @@ pub(super) fn interpret<'s>(
         Some((_, Some(path))) => path,
         None => stated.console_path,
     };
-    let console = &mut Search::new(root, split_options(path).0);
+    let console = &mut Search::new(root, without_options(path));
     let (mut chosen, mut usable) = (false, None);
     for place in top.children() {
         node.read(place, Some(Kind::Root));
@@ -106,8 +106,7 @@ pub(super) fn interpret<'s>(
         node.refuse(error);
     }
 
-    let (_, options) = split_options(machine.boot.console_path);
-    machine.console = console.found.map(|console| Console { options, ..console });
+    machine.console = console.found;
     machine.remarks = core::mem::take(&mut node.remarks);
     node.check()
 }
@@ -137,12 +136,11 @@ fn devices<'s>(
     }
 }
 
-/// A path and what follows its colon.
+/// A path up to its colon, behind which are options.
 #[inline(never)]
-fn split_options(path: &str) -> (&str, &str) {
+fn without_options(path: &str) -> &str {
     let colon = path.bytes().position(|byte| byte == b':');
-    let split = colon.and_then(|colon| Some((path.get(..colon)?, path.get(colon + 1..)?)));
-    split.unwrap_or((path, ""))
+    colon.and_then(|colon| path.get(..colon)).unwrap_or(path)
 }
 
 /// Keeps of the machine's RAM what lies in the ranges of `/chosen/linux,usable-memory-range` (Linux's binding

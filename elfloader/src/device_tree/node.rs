@@ -74,7 +74,7 @@ impl<'s> Node<'s> {
 
     /// How often something was ignored.
     pub fn ignored(&self) -> usize {
-        self.remarks.kept().len() + self.remarks.more()
+        self.remarks.count()
     }
 
     /// Whether something is wrong: what is left need not be read.

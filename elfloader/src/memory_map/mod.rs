@@ -17,6 +17,8 @@
 //! overlap; neighbours that touch differ in kind, node or name; their union is the whole pages of RAM. The
 //! cost of a call is linear in the regions and does not depend on the amount of RAM.
 
+use core::fmt;
+
 use arrayvec::ArrayVec;
 use shared_abi::addr::{PAGE, PageSize, PhysRange};
 use shared_abi::memory::{Origin, RegionKind};
@@ -49,6 +51,16 @@ pub struct MemoryMap<'n> {
     unplaced: ArrayVec<&'n str, DYNAMIC_RESERVATIONS>,
 }
 
+/// The name of a reserved range that found no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unplaced<'n>(pub &'n str);
+
+impl fmt::Display for Unplaced<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "device tree: no place for \"{}\", which can do without", self.0)
+    }
+}
+
 /// What a page that two claims share is called.
 const SHARED_PAGE: &str = "shared page";
 
@@ -77,9 +89,9 @@ impl<'n> MemoryMap<'n> {
         &self.regions
     }
 
-    /// The names of reserved ranges that were only a wish and found no place.
-    pub fn unplaced(&self) -> &[&'n str] {
-        &self.unplaced
+    /// The reserved ranges that were only a wish and found no place: a line of the log each.
+    pub fn unplaced(&self) -> impl Iterator<Item = Unplaced<'n>> {
+        self.unplaced.iter().copied().map(Unplaced)
     }
 
     /// The region that holds a physical address; `None` if it is not in a whole page of RAM.

@@ -41,7 +41,7 @@ pub fn start(machine: &Machine<'_>, own: &OwnImage) -> Result<(), TableError> {
 /// # Safety
 ///
 /// The console's registers are mapped at virtual address `base` as Device memory for as long as is printed there.
-pub unsafe fn print_to(console: &Console<'_>, base: u64) {
+pub unsafe fn print_to(console: &Console, base: u64) {
     let layout = UartLayout {
         register_shift: u32::from(console.register_shift),
         access_width: u32::from(console.access_width),
@@ -65,23 +65,14 @@ pub fn announce(described: &Described<'_, '_>) {
         .hex(image.range.len())
         .end();
     // The log takes every byte; there is no error to act on.
-    for remark in machine.remarks.kept() {
-        let _ = writeln!(log().line(LogLevel::Normal), "device tree: ignored {remark}");
-    }
-    if machine.remarks.more() > 0 {
-        let more = machine.remarks.more() as u64;
-        log().line(LogLevel::Normal).text("device tree: ignored ").number(more).text(" more").end();
+    for line in machine.remarks.lines() {
+        let _ = write!(log().line(LogLevel::Normal), "{line}");
     }
 }
 
 /// Names the reserved ranges that were only a wish and found no place.
 pub fn tell_unplaced(map: &MemoryMap<'_>) {
-    for name in map.unplaced() {
-        log()
-            .line(LogLevel::Normal)
-            .text("device tree: no place for \"")
-            .text(name)
-            .text("\", which can do without")
-            .end();
+    for line in map.unplaced() {
+        let _ = write!(log().line(LogLevel::Normal), "{line}");
     }
 }

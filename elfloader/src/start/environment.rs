@@ -107,7 +107,7 @@ impl Environment<'static> for Bare {
         names::name_loader_code(image);
     }
 
-    fn start_early_console(&mut self, console: &Console<'static>) -> Result<(), TableError> {
+    fn start_early_console(&mut self, console: &Console) -> Result<(), TableError> {
         self.identity.map_device(console.pages())?;
         // SAFETY: the registers were just mapped where they lie, and stay so until the loader leaves the map; by then
         // `start_console` has found another way to them.

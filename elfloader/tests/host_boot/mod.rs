@@ -239,7 +239,7 @@ impl<'a, F: FnMut(&PlacedPlan<'_>, &[Region<'_>])> Environment<'a> for Host<'a, 
 
     fn opened(&mut self, _: &Image<'a>) {}
 
-    fn start_early_console(&mut self, _: &Console<'a>) -> Result<(), TableError> {
+    fn start_early_console(&mut self, _: &Console) -> Result<(), TableError> {
         Ok(())
     }
 

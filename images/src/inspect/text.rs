@@ -68,9 +68,13 @@ pub fn text(view: &View<'_>, style: Style) -> String {
         }
     }
     mappings(view, &mut page);
-    if let (Ok(info), true) = (&view.info, view.has_run()) {
-        timeline(view, &mut page);
-        log(info, &mut page);
+    if let Ok(info) = &view.info {
+        if view.has_run() {
+            timeline(view, &mut page);
+        }
+        if !info.log().bytes.is_empty() {
+            log(info, &mut page);
+        }
     }
     page.text
 }

@@ -1,6 +1,7 @@
 //! The boot's environment on the host: bytes of files, answers as given, and no effect but tables and `BootInfo`.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use elfloader::boot::{Built, Described, Environment, Loaded, LoaderParts, Mapped, Planned};
 use elfloader::boot_facts::{self, Processor};
@@ -36,6 +37,14 @@ pub struct Host<'a> {
     /// TTBR0_EL1, TTBR1_EL1 and VBAR_EL1.
     pub roots: [u64; 3],
     pub boot_cpu: u64,
+    /// What a boot would say that it goes on without.
+    pub log: String,
+}
+
+impl Host<'_> {
+    fn say(&mut self, lines: impl Iterator<Item = impl Display>) {
+        self.log.extend(lines.map(|line| format!("{line}\n")));
+    }
 }
 
 impl<'a> Environment<'a> for Host<'a> {
@@ -96,7 +105,7 @@ impl<'a> Environment<'a> for Host<'a> {
 
     fn opened(&mut self, _: &Image<'a>) {}
 
-    fn start_early_console(&mut self, _: &Console<'a>) -> Result<(), TableError> {
+    fn start_early_console(&mut self, _: &Console) -> Result<(), TableError> {
         Ok(())
     }
 
@@ -110,13 +119,16 @@ impl<'a> Environment<'a> for Host<'a> {
 
     fn described(&mut self, described: &Described<'_, 'a>) {
         self.boot_cpu = described.machine().cpus.first().map_or(0, |cpu| cpu.affinity());
+        self.say(described.machine().remarks.lines());
     }
 
     fn settle_tree(&mut self, _: &Tree, _: PhysRange, _: &Survey) -> Result<(), TableError> {
         Ok(())
     }
 
-    fn mapped(&mut self, _: &Mapped<'_, 'a>) {}
+    fn mapped(&mut self, mapped: &Mapped<'_, 'a>) {
+        self.say(mapped.map().unplaced());
+    }
 
     fn load(&mut self, planned: &Planned<'_, 'a>) -> Result<u64, TableError> {
         let mut relocations = 0;
@@ -145,7 +157,7 @@ impl<'a> Environment<'a> for Host<'a> {
     }
 
     fn finish(&mut self, boot_info: BootInfoWriter<'_>, _: &Planned<'_, 'a>) -> Result<(), WriteError> {
-        boot_facts::finish(boot_info, std::iter::empty(), &[], false, crc32c).map(drop)
+        boot_facts::finish(boot_info, std::iter::empty(), self.log.as_bytes(), false, crc32c).map(drop)
     }
 
     fn check(&mut self, _: &Built<'_, '_, 'a, Tables>) -> Result<(), BootError<'a>> {

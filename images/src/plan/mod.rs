@@ -8,7 +8,7 @@
 //!
 //! The result is a [`Snapshot`] that no machine was stopped for: tables, `BootInfo` and registers as they would be at
 //! the kernel's first instruction, so whatever shows or audits a stopped machine shows and audits a plan. What only
-//! a running machine knows is missing: the timeline, the log, the timer's frequency, the kernel's random bytes.
+//! a running machine knows is missing: the timeline, most of the log, the timer's frequency, the kernel's random bytes.
 
 mod environment;
 pub mod firmware;
@@ -109,6 +109,7 @@ fn boot(source: &BootSource<'_>, boot_info: &mut [u8]) -> Outcome<Planned> {
         made: Default::default(),
         roots: [0; 3],
         boot_cpu: 0,
+        log: String::new(),
     };
     let entered = Entered { arguments: [argument, 0, 0, 0], level, flags: source.places.flags() };
     let mut scratch = Box::<Scratch<'_>>::default();

@@ -53,6 +53,8 @@ pub fn html(view: &View<'_>) -> String {
             if view.has_run() {
                 timeline(view, &mut page);
                 entry_state(view, &mut page);
+            }
+            if !info.log().bytes.is_empty() {
                 log(info, &mut page);
             }
         }
