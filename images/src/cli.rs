@@ -288,7 +288,7 @@ pub struct Run {
     /// Print one JSON object about the boot instead of the console
     #[arg(long)]
     pub json: bool,
-    /// Keep image, console, report and, for inspect --from, a dump taken as the kernel was entered
+    /// Keep image, console, report and, for inspect --from, dumps of the kernel's entry and of its failure
     #[arg(long, value_name = "FOLDER", conflicts_with = "gdb")]
     pub keep: Option<PathBuf>,
 }

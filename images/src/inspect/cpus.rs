@@ -49,7 +49,7 @@ pub fn looks(gdb: &mut Gdb) -> Outcome<Vec<Vec<Look>>> {
         for (looks, thread) in all.iter_mut().zip(&threads) {
             gdb.select(&thread.id)?;
             let [pc, vectors, exception_link, syndrome] =
-                gdb.some_registers(["pc", "VBAR", "ELR_EL1", "ESR_EL1"])?;
+                gdb.some_registers(["pc", "VBAR_EL1", "ELR_EL1", "ESR_EL1"])?;
             looks.extend(pc.map(|pc| Look {
                 pc,
                 vectors: vectors.unwrap_or_default(),

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::packet::{attributes, bytes_of, receive};
+use super::snapshot::other_name;
 use crate::failure::{Failure, Outcome};
 
 /// Bytes of memory asked for at once: QEMU's packets hold 4 KiB of text.
@@ -237,8 +238,8 @@ impl Gdb {
         self.learn_registers()?;
         let mut values = [None; N];
         for (value, name) in values.iter_mut().zip(names) {
-            let known = self.known.iter().find(|(known, _)| known == name).map(|(_, number)| *number);
-            if let Some(number) = known {
+            let number = |name: &str| self.known.iter().find(|(known, _)| known == name).map(|(_, at)| *at);
+            if let Some(number) = number(name).or_else(|| number(other_name(name)?)) {
                 *value = self.read_register(number)?;
             }
         }

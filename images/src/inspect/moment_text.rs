@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shared_abi::contract::registers::{EntryRegisters, Register};
 
-use super::moment::{Cpu, Moment};
+use super::moment::{Cpu, Fault, Moment};
 use super::snapshot::Snapshot;
 
 /// A heading, and the lines under it.
@@ -13,13 +13,8 @@ pub type Section = (String, Vec<String>);
 pub fn sections(snapshot: &Snapshot, moment: &Moment) -> Vec<Section> {
     let mut sections = Vec::new();
     if let Some(fault) = &moment.fault {
-        let mut lines = vec![format!("{}; ESR_EL1 {:#x}", fault.words, fault.syndrome)];
-        lines.push(match fault.address {
-            Some(address) => format!("address {address:#018x}: {}", fault.what),
-            None => fault.what.clone(),
-        });
-        lines.push(format!("help: {}", fault.help));
-        sections.push(("Fault".into(), lines));
+        let help = format!("help: {}", fault.help);
+        sections.push(("Fault".into(), fault_lines(fault).into_iter().chain([help]).collect()));
     }
     for cpu in &moment.cpus {
         sections.push((format!("CPU {}: {}", cpu.number, cpu.state), cpu_lines(cpu)));
@@ -31,6 +26,25 @@ pub fn sections(snapshot: &Snapshot, moment: &Moment) -> Vec<Section> {
     };
     sections.push(("What differs from the kernel's first instruction".into(), changes));
     sections
+}
+
+fn fault_lines(fault: &Fault) -> [String; 2] {
+    let what = match fault.address {
+        Some(address) => format!("address {address:#018x}: {}", fault.what),
+        None => fault.what.clone(),
+    };
+    [format!("{}; ESR_EL1 {:#x}", fault.words, fault.syndrome), what]
+}
+
+/// How a boot failed, for one who has seen its console: what happened, and where each CPU is.
+pub fn brief(moment: &Moment) -> Vec<String> {
+    let mut lines: Vec<String> = moment.fault.iter().flat_map(fault_lines).collect();
+    // One that was never started has nothing to show.
+    for cpu in moment.cpus.iter().filter(|cpu| !cpu.frames.is_empty()) {
+        lines.push(format!("CPU {}: {}", cpu.number, cpu.state));
+        lines.extend(cpu.backtrace());
+    }
+    lines
 }
 
 fn cpu_lines(cpu: &Cpu) -> Vec<String> {

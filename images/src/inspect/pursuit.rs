@@ -10,6 +10,7 @@
 //! A kernel ends the machine by semihosting or by PSCI, whose instructions are few: each that lies in executable memory
 //! gets a breakpoint, and what is in the registers there says whether it is the end, and which.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::mem::offset_of;
 use std::time::{Duration, Instant};
@@ -48,12 +49,21 @@ pub struct Wanted {
     pub code: Option<(String, Vec<u64>)>,
     /// An exception that is taken through the vectors that were handed over: the kernel has none of its own yet.
     pub vectors: bool,
-    /// The end of the machine.
-    pub end: bool,
-    /// That end only if it is a fault's.
-    pub only_fault: bool,
+    /// The end of the machine, if it is one of these.
+    pub end: Option<End>,
     /// No end until the time is up.
     pub hang: bool,
+}
+
+/// Which ends of the machine are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Every one.
+    Any,
+    /// That of a fault.
+    Fault,
+    /// That of a fault or of a bad verdict.
+    Failure,
 }
 
 /// Why the moment did not come.
@@ -71,9 +81,12 @@ pub enum Missed {
 pub struct Pursuit<'a> {
     hold: &'a mut Hold,
     entry: Snapshot,
-    programs: Vec<Program>,
+    programs: Programs<'a>,
     endings: Vec<u64>,
 }
+
+/// Opened once there is something to name: most boots that are watched do not fail.
+type Programs<'a> = LazyCell<Vec<Program>, Box<dyn FnOnce() -> Vec<Program> + 'a>>;
 
 impl Wanted {
     /// For a moment that a person named, with the kernel's code to look it up in.
@@ -81,8 +94,8 @@ impl Wanted {
         let wanted = Self::default();
         Ok(match at {
             At::Entry => wanted,
-            At::Fault => Self { vectors: true, end: true, only_fault: true, ..wanted },
-            At::Exit => Self { end: true, ..wanted },
+            At::Fault => Self { vectors: true, end: Some(End::Fault), ..wanted },
+            At::Exit => Self { end: Some(End::Any), ..wanted },
             At::Hang => Self { hang: true, ..wanted },
             At::Code(what) => {
                 let addresses = kernel.map(|kernel| kernel.find(what)).transpose()?.unwrap_or_default();
@@ -90,25 +103,39 @@ impl Wanted {
             }
         })
     }
+
+    /// For one who watches a boot and wants to explain how it fails.
+    pub fn failure() -> Self {
+        Self { vectors: true, end: Some(End::Failure), hang: true, ..Self::default() }
+    }
+}
+
+impl End {
+    fn includes(self, ending: Option<Ending>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Fault => ending.is_some_and(is_fault),
+            Self::Failure => ending.is_some_and(is_fault) || ending == Some(Ending::Bad),
+        }
+    }
+}
+
+const fn is_fault(ending: Ending) -> bool {
+    matches!(ending, Ending::KernelFault | Ending::LoaderFault)
 }
 
 impl<'a> Pursuit<'a> {
     /// Takes over a machine at its kernel's first instruction, as `entry` has it. The programs' code has names.
-    pub fn new(hold: &'a mut Hold, entry: Snapshot, programs: Vec<Program>) -> Self {
-        Self { hold, entry, programs, endings: Vec::new() }
-    }
-
-    /// The state at entry.
-    pub fn entry(self) -> Snapshot {
-        self.entry
+    pub fn new(hold: &'a mut Hold, entry: Snapshot, programs: impl FnOnce() -> Vec<Program> + 'a) -> Self {
+        Self { hold, entry, programs: LazyCell::new(Box::new(programs)), endings: Vec::new() }
     }
 
     /// Lets the machine run until what is wanted happens, and reads it. Its breakpoints are gone afterwards.
-    pub fn reach(&mut self, wanted: &Wanted, timeout: Duration) -> Outcome<Result<Snapshot, Missed>> {
+    pub fn reach(mut self, wanted: &Wanted, timeout: Duration) -> Outcome<Result<Snapshot, Missed>> {
         let started = Instant::now();
         let vectors = self.entry.register("VBAR_EL1").filter(|_| wanted.vectors);
         let code = wanted.code.as_ref().map(|(_, addresses)| addresses.clone()).unwrap_or_default();
-        if wanted.end {
+        if wanted.end.is_some() {
             self.endings = self.find_endings()?;
         }
         // All sixteen: the loader's resident reporter ends the machine whichever it is.
@@ -123,22 +150,24 @@ impl<'a> Pursuit<'a> {
             let left = timeout.saturating_sub(started.elapsed());
             match self.hold.gdb().resume(left)? {
                 Stop::At(thread) => {
-                    let [pc] = self.hold.gdb().some_registers(["pc"])?;
+                    let [pc, vbar] = self.hold.gdb().some_registers(["pc", "VBAR_EL1"])?;
                     let pc = pc.unwrap_or_default();
-                    if vectors.is_some_and(|start| pc.wrapping_sub(start) < 0x800) {
-                        let index = (pc - vectors.unwrap_or_default()) / 0x80;
-                        break Ok(self.fault(&thread, index as u8)?);
+                    // Once the kernel has vectors of its own, that address is only code.
+                    if let Some(start) = vectors.filter(|start| vbar == Some(*start))
+                        && pc.wrapping_sub(start) < 0x800
+                    {
+                        break Ok(self.fault(&thread, ((pc - start) / 0x80) as u8)?);
                     }
                     if code.contains(&pc) {
                         let what = wanted.code.as_ref().map(|(what, _)| what.as_str()).unwrap_or_default();
                         break Ok(self.moment(format!("at {what}"), &thread, &[], None)?);
                     }
                     match self.ending(pc)? {
-                        Some(ending) if wanted.end => {
-                            let is_fault = matches!(ending, Some(Ending::KernelFault | Ending::LoaderFault));
-                            if wanted.only_fault && !is_fault {
+                        Some(ending) => {
+                            if !wanted.end.is_some_and(|end| end.includes(ending)) {
                                 break Err(Missed::Ended(ending));
                             }
+                            let is_fault = ending.is_some_and(is_fault);
                             let words = ending.map_or("by a power-off or reset", Ending::name);
                             let when = match is_fault {
                                 true => "at a fault".to_owned(),
@@ -147,8 +176,8 @@ impl<'a> Pursuit<'a> {
                             let registers = if is_fault { self.interrupted()? } else { None };
                             break Ok(self.moment(when, &thread, &[], registers)?);
                         }
-                        _ if all.contains(&pc) => self.step_over(pc, &thread)?,
-                        _ => {}
+                        None if all.contains(&pc) => self.step_over(pc, &thread)?,
+                        None => {}
                     }
                 }
                 Stop::TimedOut | Stop::Cut if wanted.hang => {

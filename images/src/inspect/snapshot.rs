@@ -38,22 +38,22 @@ pub struct Snapshot {
     pub moment: Option<Moment>,
 }
 
+/// What QEMU calls a register that it shares with AArch32.
+pub fn other_name(name: &str) -> Option<&'static str> {
+    const OTHERS: [(&str, &str); 5] = [
+        ("SCTLR_EL1", "SCTLR"),
+        ("CPACR_EL1", "CPACR"),
+        ("CNTKCTL_EL1", "CNTKCTL"),
+        ("VBAR_EL1", "VBAR"),
+        ("AMAIR_EL1", "AMAIR0"),
+    ];
+    OTHERS.iter().find(|(known, _)| *known == name).map(|(_, other)| *other)
+}
+
 impl Snapshot {
     /// A register's value. QEMU's names differ between versions; the Arm ARM's are asked for.
     pub fn register(&self, name: &str) -> Option<u64> {
-        // What QEMU calls some that it shares with AArch32.
-        const OTHERS: [(&str, &str); 6] = [
-            ("SCTLR_EL1", "SCTLR"),
-            ("CPACR_EL1", "CPACR"),
-            ("CNTKCTL_EL1", "CNTKCTL"),
-            ("VBAR_EL1", "VBAR"),
-            ("AMAIR_EL1", "AMAIR0"),
-            ("TPIDR_EL1", "TPIDR_EL1"),
-        ];
-        self.registers.get(name).copied().or_else(|| {
-            let (_, other) = OTHERS.iter().find(|(known, _)| *known == name)?;
-            self.registers.get(*other).copied()
-        })
+        self.registers.get(name).or_else(|| self.registers.get(other_name(name)?)).copied()
     }
 
     /// The virtual address of `BootInfo`: x0 at entry.

@@ -1,10 +1,10 @@
 //! The QEMU process: started, listened to, and always ended.
 //!
 //! ```text
-//!            ┌── exits ───────────────► Exited
-//! running ───┼── time is up ──► kill ─► TimedOut
-//!            ├── is parked ───► kill ─► Parked
-//!            └── Ctrl-C, TERM ► kill ─► Interrupted
+//!            ┌── exits ─────────────────────► Exited
+//! running ───┼── time is up ──► look, kill ─► TimedOut
+//!            ├── is parked ─────────► kill ─► Parked
+//!            └── Ctrl-C, TERM ──────► kill ─► Interrupted
 //! ```
 //!
 //! When [`run`] returns there is no process left, everything it said was passed on, and the terminal is as it was.
@@ -32,7 +32,7 @@ use crate::failure::{Failure, Outcome};
 const GRACE: Duration = Duration::from_secs(2);
 
 /// How to run the process.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Options<'a> {
     /// When to give up.
     pub timeout: Duration,
@@ -42,6 +42,8 @@ pub struct Options<'a> {
     pub interactive: bool,
     /// Where to make the socket by which a parked machine is noticed.
     pub monitor: Option<&'a Path>,
+    /// Has a last look at a machine whose time is up, before it is ended.
+    pub last_look: &'a dyn Fn(),
 }
 
 /// Why the process is no more.
@@ -144,6 +146,9 @@ pub fn run(program: &str, arguments: &[String], options: Options<'_>) -> Outcome
             Err(RecvTimeoutError::Timeout) => break Some(How::TimedOut),
         }
     };
+    if ended == Some(How::TimedOut) {
+        (options.last_look)();
+    }
     if ended.is_some() {
         end(&child, !options.interactive, &events, &mut hearing);
     }
@@ -272,8 +277,13 @@ mod tests {
     use super::*;
 
     fn shell(script: &str, seconds: u64) -> Ended {
-        let options =
-            Options { timeout: Duration::from_secs(seconds), echo: false, interactive: false, monitor: None };
+        let options = Options {
+            timeout: Duration::from_secs(seconds),
+            echo: false,
+            interactive: false,
+            monitor: None,
+            last_look: &|| {},
+        };
         run("sh", &["-c".into(), script.into()], options).unwrap()
     }
 

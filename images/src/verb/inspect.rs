@@ -119,7 +119,8 @@ fn later(
     if *at == At::Hang {
         eprintln!("waiting for {} s: Ctrl-C shows where the machine is by then", timeout.as_secs());
     }
-    let mut pursuit = Pursuit::new(machine.hold(), entry, kernel.into_iter().chain(loader).collect());
+    let programs = || kernel.into_iter().chain(loader).collect();
+    let pursuit = Pursuit::new(machine.hold(), entry, programs);
     let place = match at {
         At::Code(what) => what,
         At::Fault => "a fault",

@@ -1,10 +1,10 @@
-//! What `run --keep` leaves in a folder: the image, the console, the report, and a dump as the kernel was entered.
+//! What `run --keep` leaves in a folder: the image, the console, the report, and dumps of what was seen.
 
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Outcome, write_atomically};
 use crate::inspect::dump;
-use crate::inspect::snapshot::Snapshot;
+use crate::verb::witness::Seen;
 
 /// A folder to keep things in. Holding one proves that it was there, or could be made, before the boot.
 pub struct Keep(PathBuf);
@@ -24,23 +24,22 @@ impl Keep {
     }
 
     /// Keeps what there is. A dump of an earlier boot does not stay beside the report of this one.
-    pub fn everything(
-        &self,
-        image: &[u8],
-        console: &str,
-        report: &str,
-        seen: Option<&Snapshot>,
-    ) -> Outcome<()> {
+    pub fn everything(&self, image: &[u8], console: &str, report: &str, seen: &Seen) -> Outcome<()> {
         write_atomically(&self.0.join("image"), image)?;
         write_atomically(&self.0.join("console.txt"), console.as_bytes())?;
         write_atomically(&self.0.join("report.json"), report.as_bytes())?;
-        let core = self.0.join("handoff.core");
-        match seen {
-            Some(snapshot) => write_atomically(&core, &dump::encode(snapshot)),
-            None => match std::fs::remove_file(&core) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::io(&core, &error)),
-                _ => Ok(()),
-            },
+        for (name, snapshot) in [("handoff.core", &seen.entry), ("failure.core", &seen.failure)] {
+            let core = self.0.join(name);
+            match snapshot {
+                Some(snapshot) => write_atomically(&core, &dump::encode(snapshot))?,
+                None => match std::fs::remove_file(&core) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(Failure::io(&core, &error));
+                    }
+                    _ => {}
+                },
+            }
         }
+        Ok(())
     }
 }

@@ -7,10 +7,15 @@ use crate::style::Style;
 
 /// Prints a failure and what to do to standard error.
 pub fn complain(failure: &Failure) {
+    say(failure);
+    help(failure.help());
+}
+
+/// Prints a failure to standard error.
+pub fn say(failure: &Failure) {
     let line = failure.to_string();
     let (word, rest) = line.split_once(':').unwrap_or(("error", &line));
     eprintln!("{}:{rest}", Style::stderr().bad(word));
-    help(failure.help());
 }
 
 /// Prints what to do to standard error.

@@ -10,29 +10,25 @@ use super::output;
 use crate::cli::Run;
 use crate::errors;
 use crate::failure::{Failure, Outcome};
-use crate::inspect;
-use crate::inspect::snapshot::Snapshot;
 use crate::inspect::view::{Blob, View};
+use crate::inspect::{self, moment_text};
 use crate::qemu::child::{self, Ended, How};
 use crate::qemu::console::Console;
 use crate::qemu::parked::Parked;
 use crate::verb::given;
 use crate::verb::keep::Keep;
 use crate::verb::ready::{Ready, Wish};
-use crate::verb::witness::Witness;
+use crate::verb::witness::{Seen, Witness};
 use crate::workspace::Workspace;
 
 pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
     let keep = flags.keep.as_deref().map(Keep::in_folder).transpose()?;
     let echo = !flags.json && !flags.quiet;
     let interactive = child::has_terminal() && echo;
-    // A debugger of the person's own is the only one that QEMU serves. A given image is watched only if that is needed
-    // and can be.
-    let watched = flags.gdb.is_none()
-        && match &flags.image {
-            Some(image) => flags.keep.is_some() && given::is_whole(image)?,
-            None => flags.json || flags.keep.is_some(),
-        };
+    // A debugger of the person's own is the only one that QEMU serves.
+    let has_debugger = flags.gdb.is_some()
+        || flags.wanted.qemu.iter().any(|argument| ["-s", "-S", "-gdb"].contains(&argument.as_str()));
+    let watched = !has_debugger && flags.image.as_ref().map_or(Ok(true), |image| given::is_whole(image))?;
     let wish = Wish {
         image: flags.image.as_ref(),
         interactive,
@@ -50,25 +46,36 @@ pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
     let timeout = flags.timeout.unwrap_or(patience);
     let patience = Duration::from_secs(timeout.into());
     let monitor = ready.staged.monitor();
-    let witness = if watched { Some(Witness::call(&mut ready, patience)?) } else { None };
-    let options = child::Options { timeout: patience, echo, interactive, monitor: Some(&monitor) };
+    let witness = if watched { Some(Witness::call(workspace, &mut ready)?) } else { None };
+    let last_look = || witness.iter().for_each(Witness::look);
+    let options = child::Options {
+        timeout: patience,
+        echo,
+        interactive,
+        monitor: Some(&monitor),
+        last_look: &last_look,
+    };
     let ended = child::run(&ready.program, &ready.arguments, options);
-    let seen = witness.map_or(Ok(None), Witness::told);
+    let seen = witness.map(Witness::told).transpose();
     let (ended, seen) = (ended?, seen?);
-    let report = Report::of(&ended, timeout);
-    let json = format!("{}\n", report.json(&ended, seen.as_ref()));
+    let report = Report::of(&ended, timeout).explained(seen.as_ref());
+    let seen = seen.unwrap_or_default();
+    let json = format!("{}\n", report.json(&ended, &seen));
     if let Some(keep) = keep {
-        keep.everything(&ready.staged.image, &ended.console.text(), &json, seen.as_ref())?;
+        keep.everything(&ready.staged.image, &ended.console.text(), &json, &seen)?;
     }
     drop(ready);
     if flags.json {
         return output::print(&json).map(|_| report.status);
     }
-    match &report.failure {
+    if let Some(failure) = &report.failure {
         // The console has said what happened, unless nobody saw it.
-        Some(failure) if report.is_said && !flags.quiet => output::help(failure.help()),
-        Some(failure) => output::complain(failure),
-        None => {}
+        if !report.is_said || flags.quiet {
+            output::say(failure);
+        }
+        let lines = seen.failure.as_ref().and_then(|seen| seen.moment.as_ref()).map(moment_text::brief);
+        lines.into_iter().flatten().for_each(|line| eprintln!("{line}"));
+        output::help(failure.help());
     }
     Ok(report.status)
 }
@@ -176,10 +183,33 @@ impl Report {
         }
     }
 
-    /// What a script wants to know. The timeline is there if the kernel was entered and somebody watched.
-    fn json(&self, ended: &Ended, seen: Option<&Snapshot>) -> serde_json::Value {
-        let blob = seen.map(Blob::of);
-        let view = seen.zip(blob.as_ref()).map(|(snapshot, blob)| View::new(snapshot, blob));
+    /// The same with what a witness has seen, if there was one.
+    fn explained(mut self, seen: Option<&Seen>) -> Self {
+        let Some(seen) = seen else { return self };
+        let Some(failure) = self.failure.take() else { return self };
+        let words = failure.words().to_owned();
+        let fault = seen.failure.as_ref().and_then(|seen| seen.moment.as_ref()?.fault.as_ref());
+        self.failure = Some(match (&seen.entry, fault) {
+            (_, Some(fault)) => failure.reworded(words, &fault.help),
+            (None, None) if self.status == STATUS_TIME_OUT => failure.reworded(
+                words + ", and had not entered the kernel",
+                "give more with --timeout SECONDS, or see how far it comes with --log verbose",
+            ),
+            (Some(_), None) if self.status == STATUS_TIME_OUT => failure.reworded(
+                words,
+                "give more with --timeout SECONDS, or see registers, code and tables with handoff inspect --at hang",
+            ),
+            _ => failure,
+        });
+        self
+    }
+
+    /// What a script wants to know. The timeline is there if the kernel was entered and somebody watched, the moment
+    /// if it failed as well.
+    fn json(&self, ended: &Ended, seen: &Seen) -> serde_json::Value {
+        let blob = seen.entry.as_ref().map(Blob::of);
+        let view = seen.entry.as_ref().zip(blob.as_ref()).map(|(snapshot, blob)| View::new(snapshot, blob));
+        let moment = seen.failure.as_ref().and_then(|seen| seen.moment.as_ref());
         let console = &ended.console;
         let verdict = match (self.ending, console.verdict()) {
             (Some(Ending::Good), _) => json!({ "good": true }),
@@ -196,6 +226,7 @@ impl Report {
             "help": self.failure.as_ref().map(Failure::help),
             "seconds": ended.elapsed.as_secs_f64(),
             "timeline": view.map(|view| inspect::json::timeline(&view)),
+            "moment": moment.map(moment_text::json),
             "console": console.text(),
         })
     }
@@ -223,6 +254,8 @@ fn parked_words(Parked { ending, code }: Parked) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inspect::moment::{Fault, Moment};
+    use crate::inspect::snapshot::Snapshot;
 
     fn ended(how: How, said: &str) -> Ended {
         let mut console = Console::default();
@@ -264,11 +297,11 @@ mod tests {
         assert_eq!(failure.to_string(), "error: the kernel's verdict is bad, its code 7");
         assert!(!report.is_said);
         assert_eq!(
-            report.json(&bad, None),
+            report.json(&bad, &Seen::default()),
             json!({
                 "status": 1, "ending": "bad", "verdict": { "good": false, "code": 7 }, "error": null,
                 "words": "the kernel's verdict is bad, its code 7",
-                "help": "look the code up in the kernel: it is the kernel's own", "seconds": 1.5, "timeline": null, "console": "hello\nverdict: bad 7\n",
+                "help": "look the code up in the kernel: it is the kernel's own", "seconds": 1.5, "timeline": null, "moment": null, "console": "hello\nverdict: bad 7\n",
             })
         );
     }
@@ -284,6 +317,28 @@ mod tests {
         assert_eq!((told(105).words(), told(105).help()), (words, "build the image again"));
         assert!(told(199).words().contains("E0199, which is not known"));
         assert_eq!(told(0).words(), "the machine was parked: refused");
+    }
+
+    #[test]
+    fn what_a_witness_saw_says_what_to_do() {
+        let timed_out = || Report::of(&ended(How::TimedOut, ""), 60);
+        let told = |report: Report| report.failure.unwrap();
+        let unseen = told(timed_out().explained(None));
+        assert!(!unseen.words().contains("entered"), "{unseen}");
+        let before = told(timed_out().explained(Some(&Seen::default())));
+        assert!(before.words().ends_with("had not entered the kernel"), "{before}");
+        let seen = |fault: Option<Fault>| Seen {
+            entry: Some(Snapshot::default()),
+            failure: Some(Snapshot {
+                moment: Some(Moment { fault, ..Moment::default() }),
+                ..Snapshot::default()
+            }),
+        };
+        assert!(told(timed_out().explained(Some(&seen(None)))).help().contains("inspect --at hang"));
+        let faulted = ended(How::Exited(103), "");
+        let fault = Fault { help: "map it".into(), ..Fault::default() };
+        assert_eq!(told(Report::of(&faulted, 60).explained(Some(&seen(Some(fault))))).help(), "map it");
+        assert!(Report::of(&ended(How::Exited(64), ""), 60).explained(Some(&seen(None))).failure.is_none());
     }
 
     #[test]
@@ -310,6 +365,6 @@ mod tests {
         let failure = report.failure.as_ref().unwrap();
         assert_eq!(failure.to_string(), "error: refused: error E0203: segment 2");
         assert!(failure.help().contains("-pie"), "{failure:?}");
-        assert_eq!(report.json(&refused, None)["help"], failure.help());
+        assert_eq!(report.json(&refused, &Seen::default())["help"], failure.help());
     }
 }

@@ -1,9 +1,10 @@
 //! A fault is reported with its syndrome, its address and its place, and is the one that was about to happen.
 
 use libtest_mimic::Failed;
+use serde_json::Value;
 
 use crate::Behaviour;
-use crate::handoff::{boot, number};
+use crate::handoff::{Folder, boot, handoff, number};
 
 /// A fault of the example kernel: its word, what the syndrome says, and the label of the instruction that faults.
 struct Fault {
@@ -79,7 +80,30 @@ pub fn all() -> Vec<Behaviour> {
             Behaviour::new(name, move || reported(fault, title, asked))
         })
     };
-    REPORTERS.iter().flat_map(each).collect()
+    let mut list: Vec<_> = REPORTERS.iter().flat_map(each).collect();
+    list.push(Behaviour::new("a_fault_is_kept_with_its_explanation", kept));
+    list
+}
+
+/// The report as JSON, and a dump that shows the fault once more.
+fn kept() -> Result<(), Failed> {
+    let folder = Folder::new("fault")?;
+    let line = ["--append", "null-read own", "--json", "--keep", folder.path()];
+    let ended = boot("fault", &line)?.expect_status(103)?;
+    let report: Value = serde_json::from_str(&ended.console)?;
+    let said = |pointer: &str| report.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let holds = said("/moment/fault/address") == "0x8"
+        && said("/moment/fault/what").contains("a null pointer")
+        && said("/moment/fault/help") == said("/help")
+        && said("/moment/cpus/0/frames/0/places/0/function") == "fault_read";
+    ended.expect(holds, "the report does not explain the fault")?;
+    let dump = folder.path().to_owned() + "/failure.core";
+    let ended =
+        handoff(&["inspect", "--from", &dump])?.expect_said("a field 0x8 bytes behind a null pointer")?;
+    // A boot that does not fail leaves no dump of a failure behind.
+    handoff(&["run", "hello", "--quiet", "--keep", folder.path()])?.expect_status(0)?;
+    let is_left = std::path::Path::new(&dump).exists();
+    ended.expect(!is_left, "the dump of an earlier boot is left").map(drop)
 }
 
 fn reported(fault: &Fault, title: &str, asked: &str) -> Result<(), Failed> {
@@ -110,5 +134,11 @@ fn reported(fault: &Fault, title: &str, asked: &str) -> Result<(), Failed> {
         return Ok(());
     }
     let far = number(ended.after("  address ")?);
-    ended.expect(far.is_some() && far == number(address), "it is another address").map(drop)
+    let ended = ended.expect(far.is_some() && far == number(address), "it is another address")?;
+    // The tool's own words beside it: what the address is, and the caller with its line.
+    ended
+        .expect_words(&format!("\naddress {:#018x}: ", far.unwrap_or_default()))?
+        .expect_words("fault::faults::kmain+0x")?
+        .expect_words(" at kernel/examples/fault.rs:")
+        .map(drop)
 }

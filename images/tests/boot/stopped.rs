@@ -12,7 +12,7 @@ use shared_abi::note::Note;
 
 use crate::Behaviour;
 use crate::elf_builder::{ElfBuilder, LINK, Program, RW, RX};
-use crate::handoff::{Ended, Scratch, handoff};
+use crate::handoff::{Ended, Folder, Scratch, handoff};
 
 /// Kernels of a few instructions, and what becomes of them after the first one.
 const KERNELS: [(&str, &[u32]); 3] = [
@@ -127,27 +127,6 @@ pub fn all() -> Vec<Behaviour> {
         ended.expect(lines == 1, "more than one line").map(drop)
     }));
     list
-}
-
-/// A folder that is gone, with all in it, when the value is.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Result<Self, Failed> {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
-        std::fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("cargo's target folder is named in UTF-8")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// A fixed kernel of these instructions with so many bytes of BSS.

@@ -10,7 +10,8 @@ pub fn all() -> Vec<Behaviour> {
         }),
         Behaviour::new("a_bad_verdict_gives_its_code", || {
             let ended = boot("verdict", &["--append", "bad"])?.expect_status(1)?;
-            ended.expect_said("verdict: bad 7")?.expect_words("its code 7").map(drop)
+            let ended = ended.expect_said("verdict: bad 7")?.expect_words("its code 7")?;
+            ended.expect_words("verdict::kmain+0x").map(drop)
         }),
         Behaviour::new("a_panic_is_a_bad_verdict", || {
             boot("verdict", &["--append", "panic"])?.expect_status(1)?.expect_said("as asked").map(drop)
@@ -33,8 +34,13 @@ pub fn all() -> Vec<Behaviour> {
         }),
         Behaviour::new("a_kernel_that_never_ends_is_ended", || {
             let ended = handoff(&["run", "--kernel", "verdict", "--append", "spin", "--timeout", "3"])?;
-            let ended = ended.expect_status(124)?;
-            ended.expect_words("no verdict within 3 s").map(drop)
+            let ended = ended.expect_status(124)?.expect_words("no verdict within 3 s")?;
+            ended
+                .expect_words("CPU 0: spinning in verdict::kmain\n#0")?
+                .expect_words("  verdict::kmain+0x")?
+                .expect_words(" at kernel/examples/verdict.rs:")?
+                .expect_words("help: give more with --timeout SECONDS, or see registers")
+                .map(drop)
         }),
     ]
 }
