@@ -48,15 +48,18 @@ impl Prepared {
 
 /// Builds the stages where needed, packs them, and checks the result.
 pub fn prepare(workspace: &Workspace, recipe: &Recipe, purpose: Purpose) -> Outcome<Prepared> {
+    // Mistakes in what was given are said before anything is built for it.
+    let mut more = given(recipe)?;
     let kernel_path = stage::kernel(workspace, &recipe.kernel)?;
     let kernel_file = read(&kernel_path)?;
-    // A file that is no kernel is said to be none before anything is built for it.
     KernelElf::parse(&kernel_file)
         .map_err(|error| foreign::no_kernel(&kernel_file, error).within(kernel_path.display()))?;
     let loader_path = stage::loader(workspace)?;
     let loader_file = read(&loader_path)?;
     let loader = loader::flatten(&loader_file)?;
-    let more = payload(recipe, &loader_file, &kernel_file)?;
+    for (kind, file) in [(Kind::LOADER_SYMBOLS, &loader_file), (Kind::SYMBOLS, &kernel_file)] {
+        add(&mut more, kind, "", crate::symbols::table(file).unwrap_or_default());
+    }
     let packed = pack(&Contents {
         loader,
         kernel: KernelFile::new(kernel_file),
@@ -75,30 +78,29 @@ pub fn prepare(workspace: &Workspace, recipe: &Recipe, purpose: Purpose) -> Outc
     Ok(Prepared { packed, loader: loader_path, kernel: kernel_path })
 }
 
-/// Everything besides loader and kernel.
-fn payload(recipe: &Recipe, loader: &[u8], kernel: &[u8]) -> Outcome<Vec<Payload>> {
+/// Adds an entry: an empty one says no more than none.
+fn add(list: &mut Vec<Payload>, kind: Kind, name: &str, bytes: Vec<u8>) {
+    if !bytes.is_empty() {
+        list.push(Payload { kind, name: name.to_owned(), bytes });
+    }
+}
+
+/// What the recipe gives besides the kernel.
+fn given(recipe: &Recipe) -> Outcome<Vec<Payload>> {
     let mut list = Vec::new();
-    let mut add = |kind, name: &str, bytes: Vec<u8>| {
-        // An empty entry says no more than none.
-        if !bytes.is_empty() {
-            list.push(Payload { kind, name: name.to_owned(), bytes });
-        }
-    };
     if let Some(line) = &recipe.command_line {
-        add(Kind::COMMAND_LINE, "", line.clone().into_bytes());
+        add(&mut list, Kind::COMMAND_LINE, "", line.clone().into_bytes());
     }
     if let Some(seed) = &recipe.seed {
-        add(Kind::ENTROPY_SEED, "", seed.bytes().to_vec());
+        add(&mut list, Kind::ENTROPY_SEED, "", seed.bytes().to_vec());
     }
     if let Some(tree) = &recipe.device_tree {
         let bytes = read(tree)?;
-        plan::prune(&bytes).map_err(|failure| failure.within(tree.display()))?;
-        add(Kind::DEVICE_TREE, "", bytes);
+        plan::prune(&bytes).map_err(|failure| foreign::no_tree(failure, &bytes).within(tree.display()))?;
+        add(&mut list, Kind::DEVICE_TREE, "", bytes);
     }
-    add(Kind::LOADER_SYMBOLS, "", crate::symbols::table(loader).unwrap_or_default());
-    add(Kind::SYMBOLS, "", crate::symbols::table(kernel).unwrap_or_default());
     for (name, file) in &recipe.modules {
-        add(Kind::MODULE, name, read(file)?);
+        add(&mut list, Kind::MODULE, name, read(file)?);
     }
     Ok(list)
 }
