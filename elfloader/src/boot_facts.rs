@@ -5,9 +5,10 @@
 
 use shared_abi::addr::{PAGE, PAGE_SHIFT, PhysAddr, PhysRange, VirtRange};
 use shared_abi::boot_info::{
-    self, BlobSize, BootInfoWriter, BootStack, Conduit, CpuFlags, DirectMap, EnableMethod, ExitMethod,
-    Extent, FirmwareImage, Initrd, Kernel, KernelFlags, MemoryRegion, Module, ModuleFlags, PageTables,
-    Platform, PlatformFlags, Register, RegisterId, Stage, StringRef, Symbols, Window, WindowId, WriteError,
+    self, BlobSize, BootInfoWriter, BootStack, ClosedFeatures, Conduit, CpuFlags, DirectMap, EnableMethod,
+    ExitMethod, Extent, FirmwareImage, Initrd, Kernel, KernelFlags, MemoryRegion, Module, ModuleFlags,
+    PageTables, Platform, PlatformFlags, Register, RegisterId, Stage, StringRef, Symbols, Window, WindowId,
+    WriteError,
 };
 use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
 use shared_abi::contract::{DIRECT_MAP_WINDOW, HANDOFF_WINDOW, KERNEL_WINDOW, SLIDE_WINDOW};
@@ -16,7 +17,6 @@ use shared_abi::image::header::BootFlags;
 use shared_abi::image::payload::Kind;
 
 use crate::boot_memory::Tree;
-use crate::closed_features::IdRegisters;
 use crate::command_line::CommandLine;
 use crate::entropy::Entropy;
 use crate::image::Image;
@@ -52,8 +52,8 @@ pub struct Processor {
     pub physical_size: PhysicalSize,
     /// CNTFRQ_EL0 in Hz; 0 if firmware did not set it.
     pub timer_frequency: u64,
-    /// What its ID registers show.
-    pub id: IdRegisters,
+    /// What it has and the loader leaves closed to EL1, if it was entered above.
+    pub closed_above_el1: ClosedFeatures,
 }
 
 /// The translation tables as they are handed over.
@@ -390,7 +390,10 @@ fn platform(facts: &Facts<'_>, model: StringRef) -> Platform {
             (false, false) => ExitMethod::NONE,
         },
         tree_source: facts.tree.source,
-        closed_features: processor.id.closed(entered.level),
+        closed_features: match entered.level {
+            ..=1 => ClosedFeatures::empty(),
+            _ => processor.closed_above_el1,
+        },
         flags: entered.flags,
         phys_address_bits: processor.physical_size.bits(),
         midr: processor.model,

@@ -60,14 +60,21 @@ errors! {
     802 NoTree { x0: u64 = "x0 as firmware passed it.", hint: u64 = "The header page's hint." }
         => "no device tree: x0 is {x0:#x}, the hint is {hint:#x}, and none is packed";
         help "pack one with `--dtb FILE`, or have firmware pass it in x0";
-    /// EL2 or EL3 lacks a register that the ID registers show. The entry code says it by parking the CPU.
-    803 Trapped => "a system register of EL2 or EL3 is not there, though the ID registers show it";
-        help "enter the image at EL1, or change the CPU model: its ID registers and the machine disagree";
+    /// The entry code met an exception: most likely a register that the ID registers show and that is not there, or is
+    /// kept by the level above. It says it by parking the CPU.
+    803 Trapped => "a system register is not there or kept by firmware, though the ID registers show it";
+        help "change the CPU model or the firmware: the ID registers promise what they do not give";
+    /// The processor's MMU has no granule of 4 KiB. The entry code says it by parking the CPU.
+    804 Granule => "the processor has no 4 KiB translation granule";
+        help "boot on another processor: the loader's and the kernel's tables are of 4 KiB pages";
 }
 
 impl EntryError {
     /// The code of [`Self::Trapped`], for the assembly that says it.
     pub const TRAPPED: u16 = 803;
+
+    /// The code of [`Self::Granule`], likewise.
+    pub const NO_GRANULE: u16 = 804;
 }
 
 errors! {

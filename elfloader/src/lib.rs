@@ -6,7 +6,6 @@ pub mod audit;
 pub mod boot;
 pub mod boot_facts;
 pub mod boot_memory;
-pub mod closed_features;
 pub mod command_line;
 pub mod device_tree;
 pub mod entropy;

@@ -18,13 +18,15 @@ mod conformance {
     use core::mem::{offset_of, size_of};
 
     use shared_abi::addr::{PAGE, PhysAddr, PhysRange, VirtAddr, VirtRange};
-    use shared_abi::boot_info::{self, BootInfo, PlatformFlags, RegisterId, WindowId};
+    use shared_abi::boot_info::{self, BootInfo, ClosedFeatures, PlatformFlags, RegisterId, WindowId};
+    use shared_abi::contract::features;
     use shared_abi::contract::registers::{DAIF, EntryRegisters, PhysicalSize};
     use shared_abi::entry::Handoff;
     use shared_abi::memory::RegionKind;
     use shared_abi::note::{Note, NoteRecord};
     use shared_abi::verdict::Verdict;
 
+    use crate::bare::id::id_register;
     use crate::{bare, say};
 
     #[used]
@@ -197,6 +199,15 @@ mod conformance {
             "BootInfo tells the timer's frequency",
             info.platform().timer_frequency,
             read!("CNTFRQ_EL0"),
+        );
+        let closed = match info.platform().entry_exception_level {
+            ..=1 => ClosedFeatures::empty(),
+            _ => features::closed(id_register),
+        };
+        lines.same(
+            "BootInfo tells what is closed",
+            info.platform().closed_features.bits().into(),
+            closed.bits().into(),
         );
         lines.same("BootInfo tells the processor", info.platform().midr, read!("MIDR_EL1"));
         for register in info.registers() {

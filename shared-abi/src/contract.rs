@@ -11,6 +11,7 @@
 //!
 //! Kernels read these places from `BootInfo` and assume none that they did not ask for.
 
+pub mod features;
 pub mod pstate;
 pub mod registers;
 

@@ -4,8 +4,8 @@ use core::arch::asm;
 
 use aarch64_cpu::registers::*;
 use elfloader::boot_facts::Processor;
-use elfloader::closed_features::IdRegisters;
 use shared_abi::addr::PhysAddr;
+use shared_abi::contract::features::{self, Id};
 use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
 use shared_abi::crc32c::Crc32c;
 
@@ -21,24 +21,32 @@ pub fn processor() -> Processor {
         model: MIDR_EL1.get(),
         physical_size: physical_size(),
         timer_frequency: CNTFRQ_EL0.get(),
-        id: id_registers(),
+        closed_above_el1: features::closed(id_register),
     }
 }
 
-fn id_registers() -> IdRegisters {
-    let (id_aa64mmfr3, id_aa64pfr1): (u64, u64);
-    // SAFETY: reading an ID register has no effect; one that the processor does not have reads as 0 (Arm ARM D19.3.1).
-    unsafe {
-        asm!("mrs {}, s3_0_c0_c7_3", "mrs {}, s3_0_c0_c4_1", out(reg) id_aa64mmfr3, out(reg) id_aa64pfr1,
-            options(nomem, nostack, preserves_flags))
+macro_rules! readers {
+    ($($name:ident = $encoding:literal,)*) => {
+        /// An ID register; 0 for what is none.
+        fn id_register(id: Id) -> u64 {
+            let value: u64;
+            match id {
+                $(Id::$name => {
+                    // SAFETY: reading an ID register has no effect; one that the processor does not have reads as 0 (Arm
+                    // ARM D19.3.1).
+                    unsafe {
+                        asm!(concat!("mrs {}, ", $encoding), out(reg) value,
+                            options(pure, nomem, nostack, preserves_flags))
+                    }
+                })*
+                _ => value = 0,
+            }
+            value
+        }
     };
-    IdRegisters {
-        id_aa64dfr0: ID_AA64DFR0_EL1.get(),
-        id_aa64isar1: ID_AA64ISAR1_EL1.get(),
-        id_aa64mmfr3,
-        id_aa64pfr1,
-    }
 }
+
+shared_abi::feature_id_registers!(readers);
 
 /// Whether the CPU has EL2 (ID_AA64PFR0_EL1.EL2).
 pub fn has_el2() -> bool {

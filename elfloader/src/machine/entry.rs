@@ -6,7 +6,7 @@
 //! FP/SIMD access.
 //!
 //! ```text
-//!   EL3 ──► EL2 ──┐ everything of EL1's opened (upper_levels.rs); stub vectors stay behind
+//!   EL3 ──► EL2 ──┐ everything of EL1's opened (controls.rs); a stub stays behind
 //!                 ├──► tables: TTBR1 ► the loader's pages, TTBR0 ► the entry page
 //!   EL1 ──────────┘    │
 //!                      ├── from EL2: EL1's regime written with M = 1, `eret` to Rust's virtual address
@@ -30,10 +30,12 @@
 
 use core::arch::global_asm;
 
+use elfloader::error::EntryError;
 use shared_abi::addr::PageSize;
 use shared_abi::contract::HANDOFF_WINDOW;
 use shared_abi::contract::{pstate, registers};
 use shared_abi::rights::Rights;
+use shared_abi::verdict::{Ending, PARKED};
 use shared_abi::vmsa::{Attributes, Descriptor};
 
 /// Bits of the flags that the entry code hands to [`start`](crate::start).
@@ -98,7 +100,34 @@ global_asm!(
     isb
     .endm
 
-    // EL1's translation regime, all of it but SCTLR; `el` is el1, or el12 where E2H redirects the former.
+    // Parks this CPU with the number `code`; the words that make x1 are moved, since data may be big-endian still.
+    .macro park code
+    mov     x0, #\code
+    mov     x1, #({parked} & 0xFFFF)
+    movk    x1, #({parked} >> 16 & 0xFFFF), lsl #16
+    movk    x1, #({parked} >> 32 & 0xFFFF), lsl #32
+    movk    x1, #({parked} >> 48), lsl #48
+7:  wfe
+    b       7b
+    .endm
+
+    // ERET, and nothing behind it even in speculation.
+    .macro leave
+    eret
+    dsb     nsh
+    isb
+    .endm
+
+    // From here on an exception of this level leads to vectors that can say something.
+    .macro catch vectors, vbar
+    adrp    x8, \vectors
+    add     x8, x8, :lo12:\vectors
+    msr     \vbar, x8
+    isb
+    .endm
+
+    // EL1's translation regime, SCTLR with M = 1 last; the names are those of el1, or el12 where E2H redirects the former.
+    // The vectors, which are where the MMU maps them, come right before that.
     .macro set_regime sctlr, tcr, mair, amair, ttbr0, ttbr1, vbar, cpacr, contextidr, cntkctl
     ldr     x8, ={mair}
     msr     \mair, x8
@@ -115,12 +144,15 @@ global_asm!(
     msr     \ttbr0, x8
     adrp    x8, tables_start
     msr     \ttbr1, x8
-    ldr     x8, =fault_vectors
-    msr     \vbar, x8
     ldr     x8, ={cpacr}
     msr     \cpacr, x8
     msr     \contextidr, xzr
     msr     \cntkctl, xzr
+    ldr     x8, =fault_vectors
+    ldr     x9, ={sctlr_el1}
+    isb
+    msr     \vbar, x8
+    msr     \sctlr, x9
     isb
     .endm
 
@@ -140,14 +172,19 @@ entry:
     b.hi    from_el3
 
 from_el1:
+    catch   el2_vectors, vbar_el1
     mrs     x25, cntvct_el0
     leave_mmu sctlr_el1
     unless_feature S3_0_C0_C7_3, 0, 1f  // TCR2_EL1, with it permission indirection and overlays: off
     msr     S3_0_C2_C0_3, xzr
-1:  unless_feature S3_0_C0_C7_3, 4, 1f  // SCTLR2_EL1: off. After EL2 both are closed, which is off as well
+1:  unless_feature S3_0_C0_C7_3, 4, 1f  // SCTLR2_EL1: off
     msr     S3_0_C1_C0_3, xzr
+1:  cmp     x24, #1                     // guarded control stacks: off; after EL3 they are closed, which is off as well
+    b.ne    1f
+    unless_feature id_aa64pfr1_el1, 44, 1f
+    msr     S3_0_C2_C5_0, xzr           // GCSCR_EL1
+    msr     S3_0_C2_C5_2, xzr           // GCSCRE0_EL1
 1:  bl      map_loader
-    set_regime sctlr_el1, tcr_el1, mair_el1, amair_el1, ttbr0_el1, ttbr1_el1, vbar_el1, cpacr_el1, contextidr_el1, cntkctl_el1
     tlbi    vmalle1
     ic      iallu
     dsb     nsh
@@ -155,16 +192,18 @@ from_el1:
     msr     spsel, #1
     ldr     x8, =stack_top
     mov     sp, x8
-    ldr     x9, =start
-    ldr     x8, ={sctlr_el1}
-    msr     sctlr_el1, x8               // M = 1: this page is mapped where it lies
-    isb
-    mov     x27, x9
-    b       hand_over
+    ldr     x27, =start
+    set_regime sctlr_el1, tcr_el1, mair_el1, amair_el1, ttbr0_el1, ttbr1_el1, vbar_el1, cpacr_el1, contextidr_el1, cntkctl_el1
+    b       hand_over                   // M = 1: this page is mapped where it lies
 
 from_el2:
+    catch   el2_vectors, vbar_el2
     leave_mmu sctlr_el2
-    bl      open_el1                    // upper_levels.rs; leaves E2H as x26 says
+    bl      open_el2                    // controls.rs; leaves E2H as x26 says
+    mrs     x9, midr_el1
+    msr     vpidr_el2, x9
+    mrs     x9, mpidr_el1
+    msr     vmpidr_el2, x9
     mrs     x25, cntvct_el0             // its offset is zero by now
     bl      map_loader
     ldr     x8, =stack_top
@@ -177,18 +216,13 @@ from_el2:
     ic      iallu
     dsb     nsh
     isb
+    mov     x27, #0                     // by eret
     tst     x26, #{e2h_stuck}
     b.ne    1f
     set_regime sctlr_el1, tcr_el1, mair_el1, amair_el1, ttbr0_el1, ttbr1_el1, vbar_el1, cpacr_el1, contextidr_el1, cntkctl_el1
-    ldr     x8, ={sctlr_el1}
-    msr     sctlr_el1, x8
-    b       2f
+    b       hand_over
     // The same registers under their _EL12 names (FEAT_VHE), spelled by encoding.
 1:  set_regime S3_5_C1_C0_0, S3_5_C2_C0_2, S3_5_C10_C2_0, S3_5_C10_C3_0, S3_5_C2_C0_0, S3_5_C2_C0_1, S3_5_C12_C0_0, S3_5_C1_C0_2, S3_5_C13_C0_1, S3_5_C14_C1_0
-    ldr     x8, ={sctlr_el1}
-    msr     S3_5_C1_C0_0, x8
-2:  isb
-    mov     x27, #0                     // by eret
 
 hand_over:
     mov     x0, x20
@@ -203,11 +237,15 @@ hand_over:
     mov     x30, xzr
     cbz     x27, 3f
     br      x27
-3:  eret
+3:  leave
 
     // TTBR1: the loader's pages with their rights; TTBR0: the entry page, executable, where it lies.
     // Clobbers x8–x18.
 map_loader:
+    mrs     x10, id_aa64mmfr0_el1
+    ubfx    x10, x10, #28, #4
+    cmp     x10, #0xF                   // TGran4
+    b.eq    no_granule
     mov     x18, x30
     adrp    x8, tables_start            // TTBR1: levels 0 to 3 on four pages
     mov     x9, #{root_index}
@@ -265,6 +303,9 @@ map_loader:
     bl      store_entry
     dsb     sy                          // stores and maintenance are complete before a walk may start
     ret     x18
+
+no_granule:
+    park    {granule}
 
     // Stores descriptor x11 as entry x9 of the table at x8. Clobbers x14.
 store_entry:
@@ -343,4 +384,6 @@ clean_loader:
     spsr_el1h = const pstate::EL1H_MASKED,
     caches_on = const EntryFlags::CACHES_ON,
     e2h_stuck = const EntryFlags::E2H_STUCK,
+    parked = const PARKED | Ending::Refused.exit_subcode(),
+    granule = const EntryError::NO_GRANULE,
 );

@@ -1,5 +1,6 @@
 //! The bare half of the loader: every effect on the machine, and all of its unsafe code.
 
+mod controls;
 pub mod cpu;
 pub mod ending;
 pub mod entry;
@@ -11,6 +12,7 @@ pub mod report;
 pub mod scratch;
 pub mod self_check;
 pub mod stages;
+mod stub;
 pub mod tables;
 mod upper_levels;
 mod vectors;

@@ -16,7 +16,6 @@ use elfloader::boot::{
 };
 use elfloader::boot_facts::{self, Entered, Processor};
 use elfloader::boot_memory::Tree;
-use elfloader::closed_features::IdRegisters;
 use elfloader::device_tree::{Pruned, Survey};
 use elfloader::entropy::{Entropy, Offered};
 use elfloader::error::BootError;
@@ -27,7 +26,7 @@ use elfloader::plan::{Mapping, PlacedPlan, Policy, Purpose};
 use elfloader::platform::{Console, Machine};
 use elfloader::stage::Stage;
 use shared_abi::addr::{Frame, PAGE, PageSize, PhysAddr, PhysRange, VirtRange};
-use shared_abi::boot_info::{BootInfo, BootInfoWriter, PlatformFlags, WriteError};
+use shared_abi::boot_info::{BootInfo, BootInfoWriter, ClosedFeatures, PlatformFlags, WriteError};
 use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
 use shared_abi::crc32c::{Crc32c, crc32c};
 use shared_abi::image::header::{BootFlags, HEADER_PAGE, Header, LogLevel};
@@ -204,7 +203,7 @@ impl<'a, F: FnMut(&PlacedPlan<'_>, &[Region<'_>])> Environment<'a> for Host<'a, 
             model: 0,
             physical_size: self.physical_size(),
             timer_frequency: 0,
-            id: IdRegisters::default(),
+            closed_above_el1: ClosedFeatures::empty(),
         }
     }
 

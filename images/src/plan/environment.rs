@@ -6,7 +6,6 @@ use std::fmt::Display;
 use elfloader::boot::{Built, Described, Environment, Loaded, LoaderParts, Mapped, Planned};
 use elfloader::boot_facts::{self, Processor};
 use elfloader::boot_memory::Tree;
-use elfloader::closed_features::IdRegisters;
 use elfloader::device_tree::Survey;
 use elfloader::entropy::{Entropy, Offered};
 use elfloader::error::BootError;
@@ -15,7 +14,7 @@ use elfloader::plan::{DirectMap, Mapping, Policy, Slide};
 use elfloader::platform::{Console, Machine};
 use elfloader::stage::Stage;
 use shared_abi::addr::{PhysAddr, PhysRange};
-use shared_abi::boot_info::{BootInfoWriter, WriteError};
+use shared_abi::boot_info::{BootInfoWriter, ClosedFeatures, WriteError};
 use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
 use shared_abi::crc32c::{Crc32c, crc32c};
 use shared_abi::image::Header;
@@ -64,7 +63,7 @@ impl<'a> Environment<'a> for Host<'a> {
             model: 0,
             physical_size: self.source.physical_size,
             timer_frequency: 0,
-            id: IdRegisters::default(),
+            closed_above_el1: ClosedFeatures::empty(),
         }
     }
 

@@ -11,6 +11,7 @@ use libtest_mimic::Failed;
 use shared_abi::image::{BootFlags, Kind, LogLevel};
 
 use crate::Behaviour;
+use crate::entry_states::replace;
 use crate::handoff::{Ended, Scratch, handoff};
 
 /// QEMU `virt` with one CPU and 128 MiB, by its own account.
@@ -97,6 +98,28 @@ pub fn all() -> Vec<Behaviour> {
                 0 => Ok(()),
                 _ => ended.expect_status(101)?.expect_words("parked the machine: error E0803").map(drop),
             }
+        }),
+        Behaviour::new(
+            "an_exception_of_the_entry_code_parks_the_machine_with_its_code_at_every_level",
+            || {
+                // At EL1 msr SPSel, #1, at EL2 msr HACR_EL2, x8, at EL3 msr SCR_EL3, x8: each becomes an undefined instruction.
+                for (machine, instruction) in
+                    [("virt", 0xD500_41BF), ("virt-el2", 0xD51C_11E8), ("virt-secure-elf", 0xD51E_1108)]
+                {
+                    let mut image = image(BootFlags::SEMIHOSTING, 0, "", &[])?;
+                    replace(&mut image, instruction, 0)?;
+                    let ended = run(&format!("udf-{machine}"), &image, machine, &[])?;
+                    ended.expect_status(101)?.expect_words("parked the machine: error E0803")?;
+                }
+                Ok(())
+            },
+        ),
+        Behaviour::new("a_processor_without_the_granule_is_refused_in_front_of_its_tables", || {
+            let mut image = image(BootFlags::SEMIHOSTING, 0, "", &[])?;
+            // mrs x10, ID_AA64MMFR0_EL1, which becomes mov x10, #-1: TGran4 is 0xF.
+            replace(&mut image, 0xD538_070A, 0x9280_000A)?;
+            let ended = run("granule", &image, "virt", &[])?.expect_status(101)?;
+            ended.expect_words("parked the machine: error E0804")?.expect_words("\nhelp: ").map(drop)
         }),
         Behaviour::new("a_machine_without_a_tree_is_refused_on_the_early_console", || {
             let image = image(BootFlags::empty(), NOWHERE, EARLYCON, &[])?;

@@ -99,8 +99,10 @@ fn read_entry_code() -> Result<(), Failed> {
     let text = file.section_by_name(".text").ok_or("the loader has no .text")?;
     let bytes = text.data()?;
     let mut words = 0;
-    // The entry code without its literals, which are data; the stub at EL2, whose own MMU stays off.
-    for (start, end) in [("entry", "entry_end"), ("el2_vectors", "el2_vectors_end")] {
+    // The entry code without its literals, which are data; the stub, whose own MMU stays off.
+    let parts =
+        [("entry", "entry_end"), ("el2_vectors", "el3_vectors_end"), ("controls_start", "controls_end")];
+    for (start, end) in parts {
         let (start, end) = (symbol(start)? - text.address(), symbol(end)? - text.address());
         let code = bytes.get(start as usize..end as usize).ok_or("a symbol lies outside .text")?;
         let literals = literals(code);

@@ -30,11 +30,7 @@ pub const STATES: [(&str, u32, &str); 6] = [
     ("el2_as_a_vhe_host_with_mmu_and_caches_on", 6, "virt-el2"),
 ];
 
-/// HCR_EL2 as the loader writes it, in its literal pool, and E2H, which some processors read as one regardless.
-const HCR_EL2: u64 = 1 << 31 | 1 << 40 | 1 << 41 | 1 << 56;
-const E2H: u64 = 1 << 34;
-
-fn image(flags: BootFlags) -> Result<Vec<u8>, Failed> {
+pub fn image(flags: BootFlags) -> Result<Vec<u8>, Failed> {
     let workspace = Workspace::here();
     let loader = std::fs::read(stage::loader(&workspace)?)?;
     let kernel = std::fs::read(stage::kernel(&workspace, &KernelSource::Example("contract".into()))?)?;
@@ -86,27 +82,23 @@ pub fn all() -> Vec<Behaviour> {
         .collect();
     list.push(Behaviour::new("the_contract_holds_after_el2_where_e2h_is_stuck_at_one", || {
         let mut image = image(BootFlags::empty())?;
-        let literal = HCR_EL2.to_le_bytes();
-        let at = place_of(&image, &literal)?;
-        // The loader asks FAR_EL1 whether it is FAR_EL2: so it finds E2H stuck, and goes on by the _EL12 names.
-        image[at..at + 8].copy_from_slice(&(HCR_EL2 | E2H).to_le_bytes());
+        // mrs x9, FAR_EL1, which becomes mov x9, #2: what was written to FAR_EL2.
+        replace(&mut image, 0xD538_6009, 0xD280_0049)?;
         holds("e2h-stuck", &image, "virt-el2")
     }));
     list.push(Behaviour::new("the_contract_holds_after_el2_where_e2h_is_one_by_its_id_register", || {
         let mut image = image(BootFlags::empty())?;
         // mrs x9, ID_AA64MMFR4_EL1, which becomes mov x9, #(8 << 24): E2H0 is negative.
-        let at = place_of(&image, &0xD538_0789_u32.to_le_bytes())?;
-        image[at..at + 4].copy_from_slice(&0xD2A1_0009_u32.to_le_bytes());
+        replace(&mut image, 0xD538_0789, 0xD2A1_0009)?;
         holds("no-e2h0", &image, "virt-el2")
     }));
     list
 }
 
-/// Where the bytes are, which are there once.
-fn place_of(image: &[u8], bytes: &[u8]) -> Result<usize, Failed> {
-    let places: Vec<_> = memchr::memmem::find_iter(image, bytes).collect();
-    match places[..] {
-        [at] => Ok(at),
-        _ => Err(format!("{bytes:x?} is at {places:x?}").into()),
-    }
+/// Puts another instruction in the place of one that is there once.
+pub fn replace(image: &mut [u8], from: u32, to: u32) -> Result<(), Failed> {
+    let places: Vec<_> = memchr::memmem::find_iter(image, &from.to_le_bytes()).collect();
+    let [at] = places[..] else { return Err(format!("{from:#x} is at {places:x?}").into()) };
+    image[at..at + 4].copy_from_slice(&to.to_le_bytes());
+    Ok(())
 }

@@ -3,6 +3,9 @@
 
 #![allow(dead_code, reason = "compiled into each kernel anew, and none uses all of it")]
 
+#[cfg(target_os = "none")]
+pub mod id;
+
 use core::fmt::{self, Write};
 
 use handoff_bare::cell::BorrowCell;

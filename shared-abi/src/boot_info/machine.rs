@@ -205,12 +205,18 @@ flags! {
         INTERRUPT_CONTROLLER = 11;
         /// The physical counter and timer.
         PHYSICAL_TIMER = 12;
-        /// TCR2_EL1, SCTLR2_EL1 and what they turn on: permission indirection and overlays, 128-bit descriptors.
+        /// 128-bit descriptors and the indirection of memory attributes.
         EXTENDED_TRANSLATION = 13;
         /// Guarded control stacks.
         GUARDED_STACKS = 14;
         /// 64-byte stores with ACCDATA_EL1.
         ACCELERATOR_DATA = 15;
+        /// Translation hardening: masks for the instructions that change descriptors.
+        TRANSLATION_HARDENING = 16;
+        /// Breakpoints and watchpoints past the sixteenth (MDSELR_EL1).
+        DEBUG_BANKS = 17;
+        /// System performance monitors.
+        SYSTEM_MONITORS = 18;
     }
 }
 
