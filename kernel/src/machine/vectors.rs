@@ -5,7 +5,7 @@
 use core::cell::UnsafeCell;
 
 use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{VBAR_EL1, Writeable};
+use aarch64_cpu::registers::{ReadWriteable, SCTLR_EL1, VBAR_EL1, Writeable};
 use handoff_bare::backtrace::MappedWords;
 use handoff_bare::cell::BorrowCell;
 use shared_abi::addr::{VirtAddr, VirtRange};
@@ -106,6 +106,9 @@ extern "C" fn handle(frame: &mut ExceptionFrame) {
     if outcome == Outcome::Resume {
         return;
     }
+    // The kernel may have its accesses checked; the report's are not all aligned.
+    SCTLR_EL1.modify(SCTLR_EL1::A::Disable);
+    barrier::isb(barrier::SY);
     // SAFETY: what this fault interrupted is not resumed, and no other CPU runs.
     unsafe { console::release() };
     match (outcome, handler) {
