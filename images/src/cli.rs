@@ -136,7 +136,7 @@ pub struct What {
     /// Kernel: any ELF file that speaks the handoff ABI, or a recipe
     #[arg(long, value_name = "ELF|RECIPE")]
     pub kernel: Option<String>,
-    /// Digest of each payload entry
+    /// Digest of each payload entry [default: the recipe's, else crc32c for build, none for a boot]
     #[arg(long, value_enum)]
     pub digest: Option<Digest>,
     /// How much the loader prints
@@ -428,7 +428,7 @@ impl What {
             }
             (_, Some(Named::Nothing(failure))) => return Err(failure),
         };
-        recipe.digest = self.digest.unwrap_or(recipe.digest);
+        recipe.digest = self.digest.or(recipe.digest);
         recipe.log = self.log.unwrap_or(recipe.log);
         recipe.seed = self.seed.clone().or(recipe.seed);
         recipe.device_tree = self.dtb.clone().or(recipe.device_tree);

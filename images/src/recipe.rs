@@ -98,8 +98,8 @@ pub struct Recipe {
     pub command_line: Option<String>,
     /// A device tree to pack, for machines that hand over none.
     pub device_tree: Option<PathBuf>,
-    /// How entries are checked.
-    pub digest: Digest,
+    /// How entries are checked; `None` is for the verb to say.
+    pub digest: Option<Digest>,
     /// How much is printed.
     pub log: Log,
     /// Makes a boot repeatable: up to 32 bytes.
@@ -161,7 +161,7 @@ impl Recipe {
             modules: Vec::new(),
             command_line: None,
             device_tree: None,
-            digest: Digest::default(),
+            digest: None,
             log: Log::default(),
             seed: None,
             machine: Machine::DEFAULT,
@@ -197,7 +197,7 @@ impl Recipe {
             recipe.command_line = Some(source.command_line(line)?);
         }
         recipe.device_tree = device_tree.map(|tree| source.file(folder, &tree)).transpose()?;
-        recipe.digest = digest.unwrap_or_default();
+        recipe.digest = digest;
         recipe.log = log.unwrap_or_default();
         recipe.seed = seed.map(|seed| source.parse(&seed)).transpose()?;
 

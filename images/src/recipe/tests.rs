@@ -44,7 +44,7 @@ timeout = 7
             modules: vec![("a".into(), "images/one".into()), ("b".into(), "images/two".into())],
             command_line: Some("nokaslr x=1".into()),
             device_tree: Some("images/board.dtb".into()),
-            digest: Digest::None,
+            digest: Some(Digest::None),
             log: Log::Verbose,
             seed: Some(Seed(vec![1, 2])),
             machine: Machine::find("virt-el2").unwrap(),

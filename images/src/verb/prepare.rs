@@ -14,7 +14,7 @@ use crate::kernel::KernelFile;
 use crate::loader;
 use crate::pack::{Contents, Packed, Payload, pack};
 use crate::plan;
-use crate::recipe::{KernelSource, Log, Recipe};
+use crate::recipe::{Digest, KernelSource, Log, Recipe};
 use crate::stage;
 use crate::workspace::Workspace;
 
@@ -25,6 +25,8 @@ pub struct Purpose {
     pub flags: BootFlags,
     /// Physical address of a device tree where firmware passes none; 0 for no hint.
     pub tree_hint: u64,
+    /// The digest that a recipe is given which asks for none in particular.
+    pub digest: Digest,
 }
 
 /// A packed image and the files that it was made of.
@@ -65,7 +67,7 @@ pub fn prepare(workspace: &Workspace, recipe: &Recipe, purpose: Purpose) -> Outc
         kernel: KernelFile::new(kernel_file),
         kernel_name: kernel_name(&recipe.kernel, &kernel_path),
         more,
-        digest: recipe.digest,
+        digest: recipe.digest.unwrap_or(purpose.digest),
         flags: purpose.flags,
         log: match recipe.log {
             Log::Quiet => LogLevel::Quiet,

@@ -13,7 +13,7 @@ use crate::machine::WayIn;
 use crate::qemu::command::{Boot, escape};
 use crate::qemu::supply::Supply;
 use crate::qemu::version::{self, Asked};
-use crate::recipe::{KernelSource, Recipe};
+use crate::recipe::{Digest, KernelSource, Recipe};
 use crate::scratch::Scratch;
 use crate::u_boot;
 use crate::verb::given;
@@ -239,7 +239,9 @@ fn pack(
 ) -> Outcome<Prepared> {
     // The loader goes by a hint before it looks for a packed tree.
     let tree_hint = if recipe.device_tree.is_some() { 0 } else { given::tree_hint(boot)? };
-    let prepared = prepare(workspace, recipe, Purpose { flags: wish.flags, tree_hint })?;
+    // The file was written by the process that boots it: nothing can have happened to it.
+    let purpose = Purpose { flags: wish.flags, tree_hint, digest: Digest::None };
+    let prepared = prepare(workspace, recipe, purpose)?;
     if let Some(port) = wish.port {
         let script = prepared.script(&prepared.loader, &prepared.kernel, Some(port))?;
         write_atomically(&scratch.file("gdb"), script.as_bytes())?;

@@ -103,16 +103,17 @@ pub unsafe fn zero_pages(virt_start: u64, length: u64) {
     unsafe { instruction!("mrs {}, dczid_el0", out(reg) dczid, options(nomem, nostack, preserves_flags)) };
     let end = virt_start + length;
     let mut address = virt_start;
-    // DZP = 0 allows it; a block is at most 2 KiB (Arm ARM: BS ≤ 9), so two of them divide a page.
-    if dczid & 1 << 4 == 0 {
-        let block = 4u64 << (dczid & 0xF);
+    // DZP = 0 allows it. Four blocks divide a page unless they are of 2 KiB, the most that there can be.
+    let block = 4u64 << (dczid & 0xF);
+    if dczid & 1 << 4 == 0 && block <= 1024 {
         while address < end {
-            // SAFETY: both blocks lie in the range that the caller gives away.
+            // SAFETY: all blocks lie in the range that the caller gives away.
             unsafe {
-                instruction!("dc zva, {}", "dc zva, {}", in(reg) address, in(reg) address + block,
+                instruction!("dc zva, {}", "dc zva, {}", "dc zva, {}", "dc zva, {}", in(reg) address,
+                    in(reg) address + block, in(reg) address + 2 * block, in(reg) address + 3 * block,
                     options(nostack, preserves_flags));
             };
-            address += 2 * block;
+            address += 4 * block;
         }
     } else {
         while address < end {

@@ -107,7 +107,8 @@ impl Entry {
     fn checked_name(&self) -> Option<&str> {
         let length = self.name.iter().position(|&byte| byte == 0)?;
         let (name, filler) = self.name.split_at_checked(length)?;
-        if filler.iter().any(|&byte| byte != 0) { None } else { core::str::from_utf8(name).ok() }
+        let is_filled = Some(filler) == [0; 32].get(length..);
+        if is_filled { core::str::from_utf8(name).ok() } else { None }
     }
 
     /// What of an entry of known kind can be checked without the others.
