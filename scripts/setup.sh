@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh            what building and booting needs
 #   scripts/setup.sh machines   … and what some machines of the table need: U-Boot, device trees of other boards
+#   scripts/setup.sh newer-qemu … and a QEMU newer than Debian's beside it, for machines and CPUs that it lacks
 #   scripts/setup.sh test       … all of that, and what scripts/test.sh needs
 #   scripts/setup.sh bench      … and what scripts/bench.sh needs
 #
@@ -13,6 +14,7 @@
 #   HANDOFF_TARGET       the stages' target triple
 #   HANDOFF_TARGET_DIR   where the stages are built: two compilers in one folder would undo each other's work
 #   HANDOFF_QEMU         the emulator; set it beforehand to choose another
+#   HANDOFF_NEWER_QEMU   a newer emulator, if it could be had; set it beforehand to choose another
 #   HANDOFF_TREES        the folder of the boards' device trees; set it beforehand to choose another
 #   CARGO_TARGET_…       what the target's linker is told, and sysroot and linker where the compiler does not bring them
 #
@@ -28,6 +30,7 @@ set -euo pipefail
 
 readonly RUST_LEAST=1.88 QEMU_LEAST=7.2
 readonly TARGET=aarch64-unknown-none-softfloat
+readonly QEMU_NEWER=10.0
 readonly RUSTUP_SECONDS=${HANDOFF_RUSTUP_SECONDS:-120}
 
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
@@ -39,6 +42,7 @@ cache=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
 cache=${cache:-$target_dir/cache}/handoff
 log=$target_dir/setup.log
 trees=${HANDOFF_TREES:-$cache/trees}
+newer_qemu=${HANDOFF_NEWER_QEMU:-$cache/qemu/usr/bin/qemu-system-aarch64}
 
 # What follows must see the compilers as they are, not as the caller's shell bends them.
 unset RUSTC RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET CARGO_BUILD_RUSTFLAGS
@@ -108,11 +112,14 @@ find_rust() {
     done < <(type -aP cargo || true)
 }
 
+# The version of a QEMU; empty if it does not run.
+version_of() { "$1" --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p' || true; }
+
 find_qemu() {
     qemu=${HANDOFF_QEMU:-$(command -v qemu-system-aarch64 || true)}
     qemu_version=
     if [ -n "$qemu" ]; then
-        qemu_version=$("$qemu" --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p') || true
+        qemu_version=$(version_of "$qemu")
         [ -n "$qemu_version" ] && at_least "$qemu_version" "$QEMU_LEAST" || qemu=
     fi
 }
@@ -275,6 +282,50 @@ fetch_trees() {
     trap - EXIT
 }
 
+# ---- a newer QEMU ----------------------------------------------------------------------------------------------------
+
+# From Debian's backports, unpacked and not installed: what is tried on both must not replace the one that all have. Its
+# libraries are those of the installed one. Complete or absent, like the trees.
+fetch_newer_qemu() {
+    local work uri codename options key=/usr/share/keyrings/debian-archive-keyring.gpg
+    [ ! -x "$newer_qemu" ] || return 0
+    if at_least "$qemu_version" "$QEMU_NEWER"; then
+        newer_qemu=$qemu
+        return 0
+    fi
+    if [ "$newer_qemu" != "$cache/qemu/usr/bin/qemu-system-aarch64" ]; then
+        say "HANDOFF_NEWER_QEMU=$newer_qemu is no program: unset or change it"
+        return 1
+    fi
+    # The archive's own release, not its updates.
+    # shellcheck disable=SC2016 # the names are apt's
+    read -r uri codename < <(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Identifier: Packages' 2>/dev/null |
+        grep -E ' [a-z]+$') || true
+    if [ -z "${codename:-}" ] || ! command -v dpkg-deb >/dev/null; then
+        say "no newer QEMU: it comes from Debian's backports, and apt-get knows of no Debian"
+        return 1
+    fi
+    mkdir -p "$cache"
+    work=$(mktemp -d "$cache/fetching.XXXXXX")
+    # shellcheck disable=SC2064 # the folder's name is wanted as it is now
+    trap "rm -rf '$work'" EXIT
+    mkdir -p "$work/lists/partial" "$work/archives/partial"
+    echo "deb $([ ! -e "$key" ] || echo "[signed-by=$key] ")$uri $codename-backports main" >"$work/sources.list"
+    options=(-q -oAPT::Sandbox::User= -oDir::Etc::sourcelist="$work/sources.list" -oDir::Etc::sourceparts=/dev/null
+        -oDir::State::lists="$work/lists" -oDir::State::status=/dev/null -oDir::Cache="$work"
+        -oAcquire::Languages=none -oAcquire::Retries=1 -oAcquire::http::Timeout=20)
+    say "fetching QEMU $QEMU_NEWER or newer from Debian's backports, once (12 MB)"
+    (cd "$work" && logged apt-get "${options[@]}" update &&
+        logged apt-get "${options[@]}" download qemu-system-arm qemu-system-data &&
+        for package in qemu-system-*.deb; do dpkg-deb -x "$package" qemu; done &&
+        at_least "$(version_of qemu/usr/bin/qemu-system-aarch64)" "$QEMU_NEWER" &&
+        mv -T qemu "$cache/qemu") ||
+        say "it could not be had: what only a newer QEMU has is not tried"
+    rm -rf "$work"
+    trap - EXIT
+    [ -x "$newer_qemu" ]
+}
+
 # ---- the groups ------------------------------------------------------------------------------------------------------
 
 # Lists the packages for what the findings lack.
@@ -300,7 +351,7 @@ list_missing() {
     [ -e /etc/ssl/certs/ca-certificates.crt ] || [ ! -e /etc/debian_version ] ||
         need ca-certificates : "cargo fetches crates over https"
     case $group in
-        machines | test)
+        machines | newer-qemu | test)
             [ -e "${HANDOFF_U_BOOT:-/usr/lib/u-boot/qemu_arm64/u-boot.bin}" ] || [ ! -e /etc/debian_version ] ||
                 need u-boot-qemu : "the firmware of virt-u-boot"
             ;;&
@@ -369,6 +420,7 @@ write_environment() {
         printf 'export HANDOFF_TARGET=%q\n' "$TARGET"
         printf 'export HANDOFF_TARGET_DIR=%q\n' "$target_dir/bare"
         printf 'export HANDOFF_QEMU=%q\n' "$qemu"
+        printf 'export HANDOFF_NEWER_QEMU=%q\n' "$newer_qemu"
         printf 'export HANDOFF_TREES=%q\n' "$trees"
         # `core` as compilers bring it is not position-independent: the linker must relocate constants that hold addresses.
         printf 'export %s_RUSTFLAGS=%q\n' "$flags" "${target_sysroot:+--sysroot $target_sysroot }-Clink-arg=-znotext"
@@ -383,12 +435,12 @@ write_environment() {
 
 group=${1:-run}
 case $group in
-    run | machines | test | bench) ;;
+    run | machines | newer-qemu | test | bench) ;;
     -h | --help)
         sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}"
         exit 0
         ;;
-    *) refuse "unknown group '$group': use run, machines, test or bench" ;;
+    *) refuse "unknown group '$group': use run, machines, newer-qemu, test or bench" ;;
 esac
 
 find_rust
@@ -411,9 +463,18 @@ fi
     "then: rustup target add $TARGET"
 [ "$target_from" = ready ] || build_sysroot
 [ "$group" != test ] || add_rustup_components
-write_environment
+status=0
 case $group in
-    machines) fetch_trees || exit 2 ;;
-    # The tests of those machines are skipped without them.
-    test) fetch_trees || true ;;
+    machines) fetch_trees || status=2 ;;
+    newer-qemu)
+        fetch_trees || status=2
+        fetch_newer_qemu || status=2
+        ;;
+    # What needs them is skipped without them.
+    test)
+        fetch_trees || true
+        fetch_newer_qemu || true
+        ;;
 esac
+write_environment
+[ "$status" = 0 ] || exit "$status"

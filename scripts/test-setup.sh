@@ -337,6 +337,54 @@ setup 2 machines
 says "there is no apt-get"
 passed
 
+# An archive with a newer QEMU in its backports; downloading is counted.
+archive_of_qemu() {
+    archive_of_trees
+    program apt-get "case \" \$* \" in
+        *' indextargets '*) echo http://archive/debian bookworm-updates; echo http://archive/debian bookworm ;;
+        *' download qemu-system-arm '*) [ ! -e $machine/unreachable ] || exit 100
+            grep -q ' http://archive/debian bookworm-backports main' sources.list || exit 100
+            echo >>$machine/downloads; touch qemu-system-arm.deb ;;
+        *' download linux-image-9-arm64 '*) touch linux-image-9-arm64.deb ;;
+    esac"
+    mkdir -p "$machine/newer/usr/bin"
+    printf '#!/bin/sh\necho QEMU emulator version %s\n' "$1" >"$machine/newer/usr/bin/qemu-system-aarch64"
+    chmod +x "$machine/newer/usr/bin/qemu-system-aarch64"
+    program dpkg-deb "case \$1 in -x) cp -r $machine/newer qemu ;; *) tar -c -C $machine/kernel . ;; esac"
+}
+
+machine "a newer QEMU is unpacked once, beside the one that is there"
+rust 1.90.0 && has_target && linker && qemu 7.2.22 && archive_of_qemu 10.0.2
+setup 0 newer-qemu
+exports HANDOFF_QEMU "$machine/bin/qemu-system-aarch64"
+exports HANDOFF_NEWER_QEMU "$machine/home/.cache/handoff/qemu/usr/bin/qemu-system-aarch64"
+[ -x "$machine/home/.cache/handoff/qemu/usr/bin/qemu-system-aarch64" ] || fail "no newer QEMU"
+setup 0 newer-qemu
+silent
+[ "$(wc -l <"$machine/downloads")" = 1 ] || fail "downloaded again"
+passed
+
+machine "where QEMU is new enough, it is the newer one"
+rust 1.90.0 && has_target && linker && qemu 10.0.2 && archive_of_qemu 10.0.2
+setup 0 test
+exports HANDOFF_NEWER_QEMU "$machine/bin/qemu-system-aarch64"
+[ ! -e "$machine/downloads" ] || fail "downloaded one"
+passed
+
+machine "a newer QEMU that cannot be had is said, and no more than skips tests"
+rust 1.90.0 && has_target && linker && qemu 7.2.22 && archive_of_qemu 10.0.2
+touch "$machine/unreachable"
+setup 2 newer-qemu
+says "what only a newer QEMU has is not tried"
+setup 0 test
+says "what only a newer QEMU has is not tried"
+rm "$machine/unreachable"
+archive_of_qemu 7.2.22
+setup 2 newer-qemu
+says "what only a newer QEMU has is not tried"
+[ "$(ls "$machine/home/.cache/handoff")" = trees ] || fail "left $(ls "$machine/home/.cache/handoff")"
+passed
+
 machine "an unknown group"
 setup 2 tset
 says "unknown group 'tset'"

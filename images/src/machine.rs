@@ -4,6 +4,7 @@
 //! same in every row; only the host knows a board. Adding a machine is adding a row to [`MACHINES`].
 
 use crate::failure::{Failure, Outcome};
+use crate::qemu::version::{self, Version};
 use crate::size::Size;
 use crate::suggest;
 
@@ -79,6 +80,10 @@ pub struct Machine {
     pub tree: Tree,
     /// Which of the machine's serial ports the tree's `stdout-path` names.
     pub serial: u32,
+    /// The QEMU that has it first.
+    pub since: Version,
+    /// What `-machine` has to say besides, from some QEMU on.
+    pub option: Option<(Version, &'static str)>,
 }
 
 /// QEMU `virt`, the row that the others differ from.
@@ -96,6 +101,8 @@ const VIRT: Machine = Machine {
     elf: Some(ElfPlace { base: 0x4020_0000, tree: 0x4000_0000 }),
     tree: Tree::Machine,
     serial: 0,
+    since: version::OLDEST,
+    option: None,
 };
 
 /// The Raspberry Pi 3: RAM from 0, a mini-UART behind `ranges`, spin-table CPUs, no PSCI.
@@ -223,6 +230,8 @@ pub const MACHINES: &[Machine] = &[
         cpus: Cpus { default: 4, least: 4, most: 4 },
         tree: Tree::Debian("xilinx/zynqmp-zcu102-rev1.0.dtb"),
         elf: None,
+        // Its DisplayPort has sound, which takes the first `-audiodev` by itself before.
+        option: Some(((8, 2), "audiodev=silence")),
         ..VIRT
     },
     Machine {
@@ -233,6 +242,29 @@ pub const MACHINES: &[Machine] = &[
         memory: Size::mib(2048),
         cpus: Cpus { default: 4, least: 4, most: 4 },
         elf: None,
+        ..VIRT
+    },
+    Machine {
+        name: "raspi4b",
+        about: "Raspberry Pi 4, RAM from 0, EL2, no PSCI, mini-UART",
+        qemu: "raspi4b",
+        memory: Size::mib(2048),
+        tree: Tree::Debian("broadcom/bcm2711-rpi-4-b.dtb"),
+        elf: None,
+        since: (9, 0),
+        ..RASPI3B
+    },
+    Machine {
+        name: "imx8mp-evk",
+        about: "NXP i.MX 8M Plus, its own UART",
+        qemu: "imx8mp-evk",
+        cpu: None,
+        memory: Size::mib(1024),
+        cpus: Cpus { default: 4, least: 4, most: 4 },
+        tree: Tree::Debian("freescale/imx8mp-evk.dtb"),
+        elf: None,
+        serial: 1,
+        since: (10, 0),
         ..VIRT
     },
 ];

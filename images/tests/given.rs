@@ -18,7 +18,7 @@ use support::{Folder, contents};
 
 /// Answers for its version; else keeps what it was given and leaves as a machine whose kernel's verdict is good.
 const QEMU: &str = r#"#!/bin/sh
-case $1 in --version) echo 'QEMU emulator version 8.0.0'; exit ;; esac
+case $1 in --version) echo 'QEMU emulator version 10.0.0'; exit ;; esac
 printf '%s\n' "$@" >arguments
 for argument; do
     case $before$argument in
@@ -84,6 +84,7 @@ impl Bench {
             .args(arguments)
             .current_dir(self.0.path())
             .env("HANDOFF_QEMU", self.path("qemu"))
+            .env("HANDOFF_NEWER_QEMU", "")
             .env("HANDOFF_TREES", self.0.path())
             .env("HANDOFF_U_BOOT", "u-boot.bin")
             .env("TMPDIR", temporary)

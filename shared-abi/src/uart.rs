@@ -128,6 +128,18 @@ uarts! {
         "mrvl,mmp-uart", "intel,xscale-uart"
     ],
     Model { width: 1, status: 5, spread: true, mask: 1 << 5, ready: 1 << 5, ..FIXED };
+
+    /// The i.MX's since the i.MX21 (i.MX 8M Plus reference manual, UART: UTS.TXFULL, UCR2.TXEN).
+    Imx = 5, "imx" or "ec_imx6q" or "ec_imx21",
+    compatible: ["fsl,imx6q-uart", "fsl,imx53-uart", "fsl,imx21-uart"],
+    Model {
+        data: 0x40,
+        status: 0xB4,
+        mask: 1 << 4,
+        ready: 0,
+        enable: Some(Enable { register: 0x84, clear: 0, set: 1 << 2 }),
+        ..FIXED
+    };
 }
 
 impl UartKind {
@@ -216,6 +228,7 @@ mod tests {
         not_ready: u32,
         busy: u32,
         waited: u32,
+        control_at: u64,
         control: u32,
         sent: Vec<u8>,
     }
@@ -226,7 +239,7 @@ mod tests {
                 self.waited += 1;
                 return if self.waited > self.busy { self.ready } else { self.not_ready };
             }
-            assert_eq!(offset, 0, "the control register of Cadence");
+            assert_eq!(offset, self.control_at, "the control register");
             self.control
         }
 
@@ -236,14 +249,24 @@ mod tests {
                 self.waited = 0;
                 self.sent.push(value as u8);
             } else {
-                assert_eq!(offset, 0, "the control register of Cadence");
+                assert_eq!(offset, self.control_at, "the control register");
                 self.control = value;
             }
         }
     }
 
     fn port(data: u64, status: u64, ready: u32, not_ready: u32) -> Port {
-        Port { data, status, ready, not_ready, busy: 3, waited: 0, control: 0x28, sent: Vec::new() }
+        Port {
+            data,
+            status,
+            ready,
+            not_ready,
+            busy: 3,
+            waited: 0,
+            control_at: 0,
+            control: 0x28,
+            sent: Vec::new(),
+        }
     }
 
     #[test]
@@ -254,6 +277,7 @@ mod tests {
             (UartKind::Bcm2835Aux, port(0, 0x14, 0x60, 0x01)),
             (UartKind::Cadence, port(0x30, 0x2C, 0x08, 0x10)),
             (UartKind::Ns16550, port(0, 5 << 2, 0x60, 0x00)),
+            (UartKind::Imx, Port { control_at: 0x84, ..port(0x40, 0xB4, 0x60, 0x10) }),
         ];
         assert_eq!(cases.len(), UartKind::ALL.len());
         for (kind, mut port) in cases {
@@ -263,10 +287,13 @@ mod tests {
     }
 
     #[test]
-    fn cadence_gets_its_transmitter_enabled_before_the_first_byte() {
-        let mut port = port(0x30, 0x2C, 0x08, 0x10);
-        Uart::start(UartKind::Cadence, UartKind::Cadence.default_layout(), &mut port);
-        assert_eq!(port.control, 0x18);
+    fn a_transmitter_is_enabled_before_the_first_byte() {
+        let mut cadence = port(0x30, 0x2C, 0x08, 0x10);
+        Uart::start(UartKind::Cadence, UartKind::Cadence.default_layout(), &mut cadence);
+        assert_eq!(cadence.control, 0x18);
+        let mut imx = Port { control_at: 0x84, control: 1, ..port(0x40, 0xB4, 0x60, 0x10) };
+        Uart::start(UartKind::Imx, UartKind::Imx.default_layout(), &mut imx);
+        assert_eq!(imx.control, 5);
     }
 
     #[test]
@@ -288,7 +315,7 @@ mod tests {
             }
         }
         assert_eq!(UartKind::from_name("uart8250"), Some(UartKind::Ns16550));
-        assert_eq!(UartKind::NAMES, "pl011, bcm2835aux, cdns, ns16550a");
+        assert_eq!(UartKind::NAMES, "pl011, bcm2835aux, cdns, ns16550a, imx");
     }
 
     #[test]

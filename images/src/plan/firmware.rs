@@ -107,7 +107,10 @@ const SIZES: [(&str, u32); 13] = [
 
 /// The physical address size of a machine's CPUs: by their model, or as asked.
 pub fn physical_size(machine: &Machine, model: Option<&str>, asked: Option<u32>) -> Outcome<PhysicalSize> {
-    let own = if machine.qemu.contains("versal") { "cortex-a72" } else { "cortex-a53" };
+    let own = match machine.qemu {
+        "xlnx-versal-virt" | "raspi4b" => "cortex-a72",
+        _ => "cortex-a53",
+    };
     // A model may be followed by its features.
     let model = model.unwrap_or(own).split(',').next().unwrap_or_default();
     let known = || SIZES.iter().find(|(name, _)| *name == model).map(|(_, bits)| *bits);

@@ -31,6 +31,8 @@ pub struct Boot {
     pub append: Option<String>,
     /// What the machine needs beside QEMU.
     pub supply: Supply,
+    /// The machine's option, if this QEMU wants it.
+    pub option: Option<&'static str>,
     /// Whether a person's terminal is on standard input.
     pub interactive: bool,
     /// The user's own arguments, last.
@@ -41,7 +43,8 @@ impl Boot {
     /// QEMU's arguments.
     pub fn arguments(&self) -> Outcome<Vec<String>> {
         let mut list = Arguments(Vec::new());
-        list.pair("-machine", self.machine.qemu);
+        let option = self.option.map(|option| format!(",{option}")).unwrap_or_default();
+        list.pair("-machine", format!("{}{option}", self.machine.qemu));
         if let Some(model) = &self.cpu {
             list.pair("-cpu", model);
         }
@@ -182,6 +185,7 @@ mod tests {
             initrd: None,
             append: None,
             supply: Supply::default(),
+            option: None,
             interactive: false,
             more: Vec::new(),
         }

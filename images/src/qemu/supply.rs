@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::failure::{Failure, Outcome};
 use crate::machine::{Machine, Tree, WayIn};
+use crate::qemu::version;
 use crate::workspace::Workspace;
 
 /// Where Debian's u-boot-qemu has U-Boot for QEMU's 64-bit `virt`.
@@ -59,7 +60,9 @@ impl Supply {
             Tree::Machine => true,
             Tree::Debian(path) => tree(path).is_some_and(|file| file.is_file()),
         };
-        tree && (machine.way_in != WayIn::UBoot || u_boot().is_file())
+        tree && (machine.since == version::OLDEST
+            || version::is_since(&version::program(machine.since), machine.since))
+            && (machine.way_in != WayIn::UBoot || u_boot().is_file())
     }
 }
 

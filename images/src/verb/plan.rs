@@ -61,7 +61,7 @@ fn plan_as_asked(workspace: &Workspace, flags: &Plan) -> Outcome<Snapshot> {
     let given = flags.tree.as_deref().map(given_tree).transpose()?;
     let tree_stays = given.is_some();
     let wish = Wish { tree_stays, ..Wish::new(&flags.wanted) };
-    let program = version::program();
+    let program = version::program(wish.recipe(workspace)?.machine.since);
     let staged = Staged::new(workspace, &program, &wish)?;
     let recipe = &staged.recipe;
     let physical_size = firmware::physical_size(
@@ -142,6 +142,6 @@ pub fn machine_tree(program: &str, staged: &Staged) -> Outcome<Vec<u8>> {
     if staged.boot.way_in == WayIn::UBoot {
         return Err(u_boot_decides());
     }
-    version::ask(program)?.answer()?;
+    version::ask(program, staged.recipe.machine.since)?.answer()?;
     read(&dump_tree(program, &staged.boot, &staged.scratch)?)
 }

@@ -78,7 +78,7 @@ impl<'a> Wish<'a> {
     }
 
     /// The recipe as the flags change it.
-    fn recipe(&self, workspace: &Workspace) -> Outcome<Recipe> {
+    pub fn recipe(&self, workspace: &Workspace) -> Outcome<Recipe> {
         let mut recipe = match self.image {
             Some(image) => {
                 std::fs::metadata(image).map_err(|error| Failure::io(image, &error))?;
@@ -112,6 +112,11 @@ impl Staged {
             initrd: recipe.initrd.clone(),
             append,
             supply,
+            option: recipe
+                .machine
+                .option
+                .filter(|(since, _)| version::is_since(program, *since))
+                .map(|(_, option)| option),
             interactive: wish.interactive,
             more: wish.wanted.qemu.clone(),
         };
@@ -159,14 +164,14 @@ impl Staged {
 impl Ready {
     /// Makes all of it ready.
     pub fn new(workspace: &Workspace, wish: &Wish<'_>) -> Outcome<Self> {
-        let program = version::program();
         // A mistake in what is asked for is said whether or not QEMU is there.
-        wish.recipe(workspace)?;
+        let since = wish.recipe(workspace)?.machine.since;
+        let program = version::program(since);
         if let Some(path) = wish.image {
             foreign::expect_image(&read(path)?).map_err(|failure| failure.within(path.display()))?;
         }
         // Asked now and answered when the image is there: that costs no time.
-        let asked = version::ask(&program)?;
+        let asked = version::ask(&program, since)?;
         let staged = Staged::new(workspace, &program, wish)?;
         let arguments = staged.boot.arguments()?;
         Ok(Self { program, arguments, staged, asked: Some(asked) })

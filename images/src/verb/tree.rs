@@ -30,9 +30,9 @@ fn tree_of_machine(workspace: &Workspace, flags: &Tree) -> Outcome<Vec<u8>> {
     // QEMU wants a kernel, and leaves before it runs: any file serves.
     let any = scratch.file("kernel");
     write_atomically(&any, &[0; 64])?;
-    let program = version::program();
     let wanted = Wanted { on: flags.on.clone(), ..Wanted::default() };
     let wish = Wish { image: Some(&any), ..Wish::new(&wanted) };
+    let program = version::program(wish.recipe(workspace)?.machine.since);
     let mut staged = Staged::new(workspace, &program, &wish)?;
     if staged.boot.way_in == WayIn::Elf {
         staged.boot.way_in = WayIn::Image;

@@ -17,7 +17,13 @@ pub struct Ended {
 
 /// Runs the tool. Nothing is at its standard input, as in a script.
 pub fn handoff(arguments: &[&str]) -> Result<Ended, Failed> {
+    handoff_with(arguments, &[])
+}
+
+/// The same with other variables in its environment.
+pub fn handoff_with(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Ended, Failed> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handoff"));
+    command.envs(environment.iter().copied());
     let output = command.args(arguments).stdin(Stdio::null()).output()?;
     Ok(Ended {
         status: output.status.code().unwrap_or(-1),

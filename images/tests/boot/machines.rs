@@ -3,6 +3,7 @@
 use images::cli::{On, Wanted, What};
 use images::machine::{MACHINES, Machine, WayIn};
 use images::qemu::supply::Supply;
+use images::qemu::version;
 use images::verb::ready::{Ready, Wish};
 use images::workspace::Workspace;
 use libtest_mimic::Failed;
@@ -11,7 +12,7 @@ use shared_abi::image::header::{HEADER_PAGE, Header};
 
 use crate::Behaviour;
 use crate::early::image;
-use crate::handoff::{Ended, Scratch, boot, handoff, number};
+use crate::handoff::{Ended, Scratch, boot, handoff, handoff_with, number};
 
 /// CPU models that `virt` is tried with.
 const CPUS: [&str; 6] = ["cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1", "max"];
@@ -19,8 +20,11 @@ const CPUS: [&str; 6] = ["cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76",
 /// RAM that `virt` is tried with, and what a report of it says, in MiB.
 const MEMORIES: [(&str, u64); 4] = [("64M", 64), ("128M", 128), ("1G", 1024), ("8G", 8192)];
 
+/// CPU models that only a newer QEMU has, or has more of.
+const NEWER_CPUS: [&str; 4] = ["cortex-a710", "neoverse-v1", "neoverse-n2", "max"];
+
 /// Rows that say which exception level they are entered at.
-const LEVELS: [(&str, u64); 9] = [
+const LEVELS: [(&str, u64); 11] = [
     ("virt", 1),
     ("virt-el2", 2),
     ("virt-secure", 1),
@@ -30,13 +34,15 @@ const LEVELS: [(&str, u64); 9] = [
     ("virt-u-boot-el2", 2),
     ("raspi3b", 2),
     ("xlnx-versal-virt", 2),
+    ("raspi4b", 2),
+    ("imx8mp-evk", 2),
 ];
 
 /// Rows where a command line gets to the kernel: handed over by QEMU, by U-Boot, in a packed tree, packed itself.
 const COMMAND_LINES: [&str; 6] = ["virt", "virt-elf", "virt-odd", "virt-u-boot", "raspi3b", "raspi3b-elf"];
 
 /// Rows where somebody hands over an initrd.
-const INITRDS: [&str; 5] = ["virt", "virt-el2", "virt-u-boot", "raspi3b", "xlnx-versal-virt"];
+const INITRDS: [&str; 6] = ["virt", "virt-el2", "virt-u-boot", "raspi3b", "xlnx-versal-virt", "imx8mp-evk"];
 
 const INITRD: &[u8] = &[0x5A; 12345];
 
@@ -71,6 +77,20 @@ pub fn all() -> Vec<Behaviour> {
         list.push(Behaviour::new(format!("the_contract_holds_on_{cpu}"), move || {
             contract(boot("contract", &["--cpu", cpu])?)
         }));
+    }
+    for machine in MACHINES.iter().filter(|machine| machine.since == version::OLDEST) {
+        let name = machine.name;
+        list.push(newer(
+            machine,
+            format!("the_contract_holds_on_{name}_of_a_newer_qemu"),
+            vec!["--machine", name],
+        ));
+    }
+    for level in ["virt", "virt-el2"] {
+        for cpu in NEWER_CPUS {
+            let name = format!("the_contract_holds_on_{level}_with_{cpu}_of_a_newer_qemu");
+            list.push(newer(Machine::DEFAULT, name, vec!["--machine", level, "--cpu", cpu]));
+        }
     }
     for (memory, mib) in MEMORIES {
         for cpu in ["cortex-a53", "cortex-a72", "max"] {
@@ -133,11 +153,24 @@ fn row(
     Behaviour { is_ignored: !is_there, ..Behaviour::new(name, check) }
 }
 
-/// The RAM that the machine has, in MiB.
+/// The contract on the QEMU that the set-up brings beside Debian's, which is ignored where it could not be had.
+fn newer(machine: &Machine, name: String, on: Vec<&'static str>) -> Behaviour {
+    let qemu = version::newer();
+    let is_there = qemu.is_some() && Supply::is_there(machine);
+    let check = move || {
+        let arguments = [vec!["run", "--kernel", "contract", "--timeout", "60"], on].concat();
+        contract(handoff_with(&arguments, &[("HANDOFF_QEMU", &qemu.unwrap_or_default())])?)
+    };
+    Behaviour { is_ignored: !is_there, ..Behaviour::new(name, check) }
+}
+
+/// The RAM that the machine states, in MiB.
 fn ram(machine: &Machine) -> u64 {
-    // The Pi's graphics processor keeps 64 MiB.
-    let kept = if machine.name.starts_with("raspi3b") { 64 } else { 0 };
-    (machine.memory.bytes() >> 20) - kept
+    match machine.name {
+        // The graphics processor keeps 64 MiB, and QEMU states no more of the Pi 4's than the first GiB.
+        name if name.starts_with("raspi") => 1024 - 64,
+        _ => machine.memory.bytes() >> 20,
+    }
 }
 
 /// The loader's bytes are those of every other row, whatever the form.

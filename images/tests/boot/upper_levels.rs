@@ -114,10 +114,12 @@ fn stop(name: &str, file: &[u8], image: &[u8], machine: &str, cpu: &str) -> Resu
         initrd: None,
         append: None,
         supply: Supply::default(),
+        option: None,
         interactive: false,
         more: Vec::new(),
     };
     let (arguments, patience) = (boot.arguments()?, Duration::from_secs(60));
-    let mut machine = Machine::stop(&version::program(), &arguments, pause, patience, Arc::default())?;
+    let mut machine =
+        Machine::stop(&version::program(version::OLDEST), &arguments, pause, patience, Arc::default())?;
     Ok(machine.snapshot(name.to_owned())?)
 }

@@ -21,6 +21,7 @@ pub fn handoff(folder: &Path, arguments: &[&str]) -> Output {
         .current_dir(folder)
         .env_remove("HANDOFF_CARGO")
         .env("HANDOFF_QEMU", "/nonexistent/qemu")
+        .env_remove("HANDOFF_NEWER_QEMU")
         .output()
         .expect("the tool starts")
 }
