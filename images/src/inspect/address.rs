@@ -4,6 +4,7 @@
 //! that is used as if it were mapped. What the tables say of it by now comes first, since a fault on what is allowed is
 //! a missing barrier.
 
+use kernel::heap::checked;
 use shared_abi::addr::{PhysAddr, VirtAddr};
 use shared_abi::boot_info::{BootInfo, WindowId};
 use shared_abi::page_table::TableSource;
@@ -43,8 +44,30 @@ fn explained(what: impl Into<String>, help: impl Into<String>) -> Explanation {
     Explanation { what: what.into(), help: help.into() }
 }
 
-/// Explains a fault. `entry` tells what was handed over, `now` the tables and registers at the fault.
-pub fn explain(syndrome: Syndrome, address: Option<u64>, entry: &Snapshot, now: &Snapshot) -> Explanation {
+/// What the kernel library's checked heap fills memory with, and what such a pointer was read from.
+const FILLINGS: [(u8, &str); 3] = [
+    (checked::FREED, "memory that was freed"),
+    (checked::FRESH, "memory that was allocated and never written"),
+    (checked::RED, "memory in front of a block or behind it"),
+];
+
+/// Bytes behind the kernel's last segment that it most likely means to be its own.
+const BEHIND: u64 = 1 << 20;
+
+/// Explains a fault of the instruction `word`. `entry` tells what was handed over, `now` the tables and registers at the
+/// fault.
+pub fn explain(
+    syndrome: Syndrome,
+    word: Option<u32>,
+    address: Option<u64>,
+    entry: &Snapshot,
+    now: &Snapshot,
+) -> Explanation {
+    let bytes = entry.boot_info().unwrap_or_default();
+    let info = BootInfo::decode(&bytes).ok();
+    if syndrome.cause() == Cause::Unknown {
+        return undefined(word, info.as_ref());
+    }
     if let Some(explanation) = without_address(syndrome) {
         return explanation;
     }
@@ -62,8 +85,6 @@ pub fn explain(syndrome: Syndrome, address: Option<u64>, entry: &Snapshot, now: 
             );
         }
     };
-    let bytes = entry.boot_info().unwrap_or_default();
-    let info = BootInfo::decode(&bytes).ok();
     match fault.kind {
         FaultKind::Alignment => return alignment(address, now),
         FaultKind::External | FaultKind::ExternalOnWalk | FaultKind::Parity | FaultKind::ParityOnWalk => {
@@ -121,12 +142,37 @@ fn without_address(syndrome: Syndrome) -> Option<Explanation> {
             "a bus error that came late: an earlier store or device access went wrong",
             "put a DSB behind the device accesses one by one to see which",
         ),
-        Cause::Unknown => explained(
-            "an undefined instruction: data, zeroed memory or an instruction that this CPU lacks",
-            "compare the code at PC with the kernel's file; if it is right, choose another CPU by --cpu",
-        ),
         _ => return None,
     })
+}
+
+/// Explains an instruction that is none here.
+fn undefined(word: Option<u32>, info: Option<&BootInfo<'_>>) -> Explanation {
+    // Load-and-operate and compare-and-swap (Arm ARM C4.1.94).
+    let is_atomic =
+        |word: u32| matches!(word & 0x3F20_0C00, 0x3820_0000) || matches!(word & 0x3FA0_7C00, 0x08A0_7C00);
+    match word {
+        Some(0) => explained(
+            "zeros where code ought to be",
+            "see who called, and whether the linker script loads what lies there",
+        ),
+        // `hvc` and `smc` with any number.
+        Some(word) if matches!(word & 0xFFE0_001F, 0xD400_0002 | 0xD400_0003) => {
+            let conduit = info.and_then(|info| info.platform().psci_conduit.name()).unwrap_or("none");
+            explained(
+                format!("{} where nobody answers it", if word & 1 == 0 { "HVC" } else { "SMC" }),
+                format!("call firmware by the conduit that BootInfo names: {conduit}"),
+            )
+        }
+        Some(word) if is_atomic(word) => explained(
+            "an atomic instruction of Armv8.1 (LSE), which this CPU lacks",
+            "build for Armv8.0 (no +lse, -moutline-atomics), or choose another CPU by --cpu",
+        ),
+        _ => explained(
+            "an undefined instruction: data, or an instruction that this CPU lacks",
+            "compare the code at PC with the kernel's file; if it is right, choose another CPU by --cpu",
+        ),
+    }
 }
 
 fn alignment(address: u64, now: &Snapshot) -> Explanation {
@@ -191,6 +237,11 @@ fn place(
 ) -> Explanation {
     if address < NULL {
         return match wanted {
+            // Nobody has called it: x30 is as it was handed over.
+            Wanted::Execute if address == 0 && now.register("x30") == Some(0) => explained(
+                "the kernel returned from its entry function, which nobody called",
+                "end the machine by PSCI, or wait for interrupts in a loop",
+            ),
             Wanted::Execute => explained(
                 "the null page: a call or return to 0",
                 "see who called: a function pointer was never set",
@@ -205,10 +256,24 @@ fn place(
     if address < LOW {
         return low(address, info, entry, now);
     }
+    if let Some((_, from)) = FILLINGS.iter().find(|(byte, _)| is_filling(address, *byte)) {
+        return explained(
+            format!(
+                "a pointer that was read from {from}: the checked heap fills it with {:#x}",
+                address >> 56
+            ),
+            "see where frame #0 has it from, and who frees the block that it is in",
+        );
+    }
     if address >> 48 != 0xFFFF {
         return explained(
             "no address of either half: bits 63 to 48 are neither all 0 nor all 1",
-            "the pointer was overwritten, or is data: see where frame #0 has it from",
+            match wanted {
+                Wanted::Execute => {
+                    "a return address or a function pointer was overwritten: see who called or returned"
+                }
+                _ => "the pointer was overwritten, or is data: see where frame #0 has it from",
+            },
         );
     }
     let unmapped = leaf(now, address).is_none();
@@ -227,8 +292,29 @@ fn place(
     high(address, wanted, info, entry, unmapped)
 }
 
+/// Whether an address is a filling, with the offset of a field or without.
+fn is_filling(address: u64, byte: u8) -> bool {
+    address >> 16 == u64::from_le_bytes([byte; 8]) >> 16
+}
+
 /// An address in the low half, where nothing is mapped at entry: most likely a physical one.
 fn low(address: u64, info: Option<&BootInfo<'_>>, entry: &Snapshot, now: &Snapshot) -> Explanation {
+    let walks = |snapshot: &Snapshot| snapshot.register("TCR_EL1").is_none_or(|tcr| tcr & 1 << 7 == 0);
+    if !walks(now) && now.register("TTBR0_EL1") != entry.register("TTBR0_EL1") {
+        return explained(
+            "TTBR0_EL1 has tables of the kernel's own, but TCR_EL1.EPD0 still disables walks through it",
+            "clear TCR_EL1.EPD0, and ISB",
+        );
+    }
+    let console = info.and_then(BootInfo::console);
+    if let Some(console) = console.filter(|console| address.wrapping_sub(console.phys_base) < console.length)
+    {
+        let virt = console.virt_base + (address - console.phys_base);
+        return explained(
+            format!("a physical address used as a pointer: {address:#x} is the console's registers"),
+            format!("use its virtual address, {virt:#018x}: BootInfo's console names it"),
+        );
+    }
     if let Some(name) = device_tree(entry).and_then(|tree| device::at(&tree, address)) {
         return explained(
             format!("a physical address used as a pointer: {address:#x} is {name}'s registers"),
@@ -248,7 +334,7 @@ fn low(address: u64, info: Option<&BootInfo<'_>>, entry: &Snapshot, now: &Snapsh
                 None => "map it, and use the virtual address".to_owned(),
             },
         ),
-        None if now.register("TCR_EL1").is_some_and(|tcr| tcr & 1 << 7 != 0) => explained(
+        None if !walks(now) => explained(
             "an address in the low half, whose walks TCR_EL1.EPD0 disables",
             "set TTBR0_EL1 and clear TCR_EL1.EPD0 for user space, or use an address in the high half",
         ),
@@ -291,6 +377,14 @@ fn high(address: u64, wanted: Wanted, info: &BootInfo<'_>, entry: &Snapshot, unm
         return explained(
             "between two segments of the kernel, where nothing is mapped",
             "a linker script that loads what lies there, such as .bss, is missing a segment, or an index is too large",
+        );
+    }
+    let end = info.kernel().range().end();
+    if (end..end.saturating_add(BEHIND)).contains(&address) && unmapped {
+        return explained(
+            format!("{:#x} bytes behind the kernel's last segment", address - end),
+            "a linker script that loads what lies there, such as .bss, is missing a segment, or an end symbol or an index \
+             is too large",
         );
     }
     if inside(stack.range()) {

@@ -188,6 +188,16 @@ impl Gdb {
         self.wait(PATIENCE)
     }
 
+    /// Executes the instruction at a breakpoint on one CPU.
+    pub fn step_over(&mut self, at: u64, thread: &str) -> Outcome<Stop> {
+        self.clear_breakpoint(at)?;
+        let stop = self.step(thread)?;
+        if matches!(stop, Stop::At(_)) {
+            self.set_breakpoint(at)?;
+        }
+        Ok(stop)
+    }
+
     /// Lets the machine run and does not come back.
     pub fn detach(mut self) -> Outcome<()> {
         self.expect_ok("D;1")

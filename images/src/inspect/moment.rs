@@ -95,11 +95,20 @@ pub struct Frame {
 }
 
 impl Cpu {
-    /// The backtrace, a line for each call.
+    /// The backtrace, a line for each call; of one that calls itself the first and the last.
     pub fn backtrace(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (number, frame) in self.frames.iter().enumerate() {
             let at = frame.at;
+            let is_same = |other: Option<usize>| {
+                other.and_then(|other| self.frames.get(other)).is_some_and(|other| other.at == at)
+            };
+            if is_same(number.checked_sub(1)) && is_same(Some(number + 1)) {
+                if !is_same(number.checked_sub(2)) {
+                    lines.push("    …".to_owned());
+                }
+                continue;
+            }
             if frame.places.is_empty() {
                 lines.push(format!("#{number:<2} {at:#018x}  no known code"));
             }
@@ -124,6 +133,14 @@ mod tests {
         assert_eq!("hang".parse(), Ok(At::Hang));
         assert_eq!("main.rs:42".parse(), Ok(At::Code("main.rs:42".into())));
         assert!("".parse::<At>().unwrap_err().contains("give a function"));
+    }
+
+    #[test]
+    fn a_recursion_is_cut_short() {
+        let frames = [8, 16, 16, 16, 16, 24].map(|at| Frame { at, places: vec![] });
+        let shown = Cpu { frames: frames.into(), ..Cpu::default() }.backtrace();
+        let numbers: Vec<_> = shown.iter().map(|line| line.split("  ").next().unwrap()).collect();
+        assert_eq!(numbers, ["#0", "#1", "", "#4", "#5"], "{shown:?}");
     }
 
     #[test]

@@ -26,17 +26,49 @@ pub struct Place {
     pub inlined: bool,
 }
 
-/// A function of the symbol table.
+/// A function or a variable of the symbol table.
 #[derive(Clone, Debug)]
-struct Function {
+struct Symbol {
     start: u64,
     length: u64,
     name: String,
 }
 
+impl Symbol {
+    /// The name of an address in it, with the distance from its start.
+    fn at(&self, linked: u64) -> String {
+        match linked - self.start {
+            0 => self.name.clone(),
+            distance => format!("{}+{distance:#x}", self.name),
+        }
+    }
+}
+
+/// The symbols that have a name of a person's, in the order of their addresses.
+fn in_order<'a>(symbols: impl Iterator<Item = impl ObjectSymbol<'a>>) -> Vec<Symbol> {
+    let mut symbols: Vec<_> = symbols
+        .filter_map(|symbol| {
+            let name = symbol.name().ok().filter(|name| !name.is_empty() && !name.starts_with(['$', '.']))?;
+            let name = format!("{:#}", rustc_demangle::demangle(name));
+            Some(Symbol { start: symbol.address(), length: symbol.size(), name })
+        })
+        .collect();
+    symbols.sort_by(|a, b| a.start.cmp(&b.start).then(b.length.cmp(&a.length)));
+    symbols
+}
+
+/// The last symbol that begins at an address or in front of it.
+fn holding(symbols: &[Symbol], linked: u64) -> Option<&Symbol> {
+    let after = symbols.partition_point(|symbol| symbol.start <= linked);
+    let nearest = symbols[..after].last()?;
+    // At one address the name with a length comes first: the others are labels at its start.
+    symbols.get(symbols.partition_point(|symbol| symbol.start < nearest.start))
+}
+
 /// A stage's ELF file.
 pub struct Program {
-    functions: Vec<Function>,
+    functions: Vec<Symbol>,
+    variables: Vec<Symbol>,
     /// Sections with code: address and bytes.
     code: Vec<(u64, Vec<u8>)>,
     lines: Option<Lines>,
@@ -74,25 +106,19 @@ impl Program {
             }));
         }
         let is_code = |kind| matches!(kind, SymbolKind::Text | SymbolKind::Label | SymbolKind::Unknown);
-        let mut functions: Vec<_> = parsed
-            .symbols()
-            .filter(|symbol| symbol.section_index().is_some_and(|index| sections.contains(&index)))
-            .filter(|symbol| is_code(symbol.kind()))
-            .filter_map(|symbol| {
-                let name =
-                    symbol.name().ok().filter(|name| !name.is_empty() && !name.starts_with(['$', '.']))?;
-                let name = format!("{:#}", rustc_demangle::demangle(name));
-                Some(Function { start: symbol.address(), length: symbol.size(), name })
-            })
-            .collect();
-        functions.sort_by(|a, b| a.start.cmp(&b.start).then(b.length.cmp(&a.length)));
+        let symbols = || parsed.symbols().filter_map(|symbol| Some((symbol.section_index()?, symbol)));
+        let functions =
+            symbols().filter(|(section, symbol)| sections.contains(section) && is_code(symbol.kind()));
+        let variables = symbols().filter(|(_, symbol)| symbol.kind() == SymbolKind::Data);
+        let functions = in_order(functions.map(|(_, symbol)| symbol));
+        let variables = in_order(variables.map(|(_, symbol)| symbol));
         let section = |id: gimli::SectionId| {
             let data = parsed.section_by_name(id.name()).and_then(|section| section.uncompressed_data().ok());
             Ok::<_, gimli::Error>(EndianArcSlice::new(data.unwrap_or_default().into(), LittleEndian))
         };
         let lines = gimli::Dwarf::load(section).and_then(Lines::from_dwarf).ok();
         let root = std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
-        Ok(Self { functions, code, lines, entry: parsed.entry(), slide: 0, root })
+        Ok(Self { functions, variables, code, lines, entry: parsed.entry(), slide: 0, root })
     }
 
     /// The same file where it lies once its first instruction is at `entry`.
@@ -132,13 +158,16 @@ impl Program {
         stores.iter().any(|at| (start..address).contains(at))
     }
 
-    fn function(&self, linked: u64) -> Option<&Function> {
-        let after = self.functions.partition_point(|function| function.start <= linked);
-        let nearest = self.functions[..after].last()?;
-        // At one address the name with a length comes first: the others are labels at its start.
-        let first = self.functions.partition_point(|function| function.start < nearest.start);
-        let found = self.functions.get(first)?;
-        (found.length == 0 || linked - found.start < found.length).then_some(found)
+    fn function(&self, linked: u64) -> Option<&Symbol> {
+        holding(&self.functions, linked)
+            .filter(|found| found.length == 0 || linked - found.start < found.length)
+    }
+
+    /// The variable that holds an address of the machine, with the distance from its start: `LOCK+0x8`.
+    pub fn variable(&self, address: u64) -> Option<String> {
+        let linked = address.wrapping_sub(self.slide);
+        let found = holding(&self.variables, linked).filter(|found| linked - found.start < found.length)?;
+        Some(found.at(linked))
     }
 
     /// What is at an address of the machine, the innermost inlined call first; empty outside this file's code.
@@ -168,10 +197,7 @@ impl Program {
             outermost.inlined = false;
             // The symbol's name: that of DWARF lacks the distance, and assembly has none there.
             if let Some(function) = self.function(linked) {
-                outermost.function = Some(match linked - function.start {
-                    0 => function.name.clone(),
-                    distance => format!("{}+{distance:#x}", function.name),
-                });
+                outermost.function = Some(function.at(linked));
             }
         }
         places
@@ -201,7 +227,7 @@ impl Program {
             found = self.inlined(&is_meant);
         }
         if found.is_empty() {
-            let last = |function: &Function| function.name.rsplit("::").next().map(str::to_owned);
+            let last = |function: &Symbol| function.name.rsplit("::").next().map(str::to_owned);
             let known: Vec<String> = self.functions.iter().filter_map(last).collect();
             let known = known.iter().map(String::as_str);
             let help = match suggest::nearest(what, known) {

@@ -22,7 +22,7 @@ use shared_abi::verdict::{Ending, SEMIHOSTING_EXIT};
 use super::address::{self, Explanation};
 use super::capture::Hold;
 use super::changes::changes;
-use super::cpus::{self, Look};
+use super::cpus::{self, Watched};
 use super::gdb::Stop;
 use super::moment::{At, Fault, Moment};
 use super::program::Program;
@@ -162,32 +162,38 @@ impl<'a> Pursuit<'a> {
                         let what = wanted.code.as_ref().map(|(what, _)| what.as_str()).unwrap_or_default();
                         break Ok(self.moment(format!("at {what}"), &thread, &[], None)?);
                     }
-                    match self.ending(pc)? {
-                        Some(ending) => {
-                            if !wanted.end.is_some_and(|end| end.includes(ending)) {
-                                break Err(Missed::Ended(ending));
+                    let ending = self.ending(pc)?;
+                    if let Some(ending) =
+                        ending.filter(|ending| wanted.end.is_some_and(|end| end.includes(*ending)))
+                    {
+                        let is_fault = ending.is_some_and(is_fault);
+                        let words = ending.map_or("by a power-off or reset", Ending::name);
+                        let when = match is_fault {
+                            true => "at a fault".to_owned(),
+                            false => format!("as the kernel ends the machine: {words}"),
+                        };
+                        let registers = if is_fault { self.interrupted()? } else { None };
+                        break Ok(self.moment(when, &thread, &[], registers)?);
+                    }
+                    match ending {
+                        Some(Some(ending)) => break Err(Missed::Ended(Some(ending))),
+                        // A call of PSCI ends the machine only if somebody answers it.
+                        _ if all.contains(&pc) => {
+                            if let Stop::Ended(_) = self.hold.gdb().step_over(pc, &thread)? {
+                                break Err(Missed::Ended(None));
                             }
-                            let is_fault = ending.is_some_and(is_fault);
-                            let words = ending.map_or("by a power-off or reset", Ending::name);
-                            let when = match is_fault {
-                                true => "at a fault".to_owned(),
-                                false => format!("as the kernel ends the machine: {words}"),
-                            };
-                            let registers = if is_fault { self.interrupted()? } else { None };
-                            break Ok(self.moment(when, &thread, &[], registers)?);
                         }
-                        None if all.contains(&pc) => self.step_over(pc, &thread)?,
-                        None => {}
+                        _ => {}
                     }
                 }
                 Stop::TimedOut | Stop::Cut if wanted.hang => {
                     let Stop::At(thread) = self.hold.gdb().interrupt()? else {
                         break Err(Missed::Ended(None));
                     };
-                    let looks = cpus::looks(self.hold.gdb())?;
+                    let watched = cpus::watch(self.hold.gdb())?;
                     self.hold.gdb().select(&thread)?;
                     let after = format!("after {:.1} s without an end", started.elapsed().as_secs_f64());
-                    break Ok(self.moment(after, &thread, &looks, None)?);
+                    break Ok(self.moment(after, &thread, &watched, None)?);
                 }
                 Stop::TimedOut => break Err(Missed::TimedOut),
                 Stop::Cut => break Err(Missed::Cut),
@@ -202,13 +208,6 @@ impl<'a> Pursuit<'a> {
             }
         }
         Ok(reached)
-    }
-
-    fn step_over(&mut self, pc: u64, thread: &str) -> Outcome<()> {
-        let gdb = self.hold.gdb();
-        gdb.clear_breakpoint(pc)?;
-        gdb.step(thread)?;
-        gdb.set_breakpoint(pc)
     }
 
     /// Every instruction in executable memory that can end the machine.
@@ -300,14 +299,14 @@ impl<'a> Pursuit<'a> {
         &mut self,
         when: String,
         thread: &str,
-        looks: &[Vec<Look>],
+        watched: &[Watched],
         registers: Option<BTreeMap<String, u64>>,
     ) -> Outcome<Snapshot> {
         let now = match &registers {
             Some(registers) => registers.clone(),
             None => self.hold.gdb().registers()?,
         };
-        let cpus = cpus::read(self.hold.gdb(), &self.programs, looks, thread, &now)?;
+        let cpus = cpus::read(self.hold.gdb(), &self.programs, watched, thread, &now)?;
         let fault = registers.as_ref().and_then(|registers| {
             let syndrome = Syndrome::new(registers.get("ESR_EL1").copied()?);
             let address = registers.get("FAR_EL1").copied().filter(|_| syndrome.far_is_valid());
@@ -319,10 +318,13 @@ impl<'a> Pursuit<'a> {
         let mut snapshot = self.hold.snapshot_of(self.entry.title.clone(), Some(moment))?;
         snapshot.registers.extend(registers.into_iter().flatten());
         let changes = changes(&self.entry, &snapshot);
+        let pc = snapshot.register("pc").unwrap_or_default();
+        let word = self.hold.gdb().virtual_memory(pc, 4)?;
+        let word = word.and_then(|bytes| Some(u32::from_le_bytes(bytes.try_into().ok()?)));
         let explained = |fault: Fault| {
             let syndrome = Syndrome::new(fault.syndrome);
             let Explanation { what, help } =
-                address::explain(syndrome, fault.address, &self.entry, &snapshot);
+                address::explain(syndrome, word, fault.address, &self.entry, &snapshot);
             Fault { what, help, ..fault }
         };
         let fault = snapshot.moment.as_ref().and_then(|moment| moment.fault.clone()).map(explained);

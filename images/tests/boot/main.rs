@@ -13,6 +13,7 @@ mod faults;
 mod handoff;
 mod kernels;
 mod machines;
+mod mistakes;
 mod moments;
 mod readme;
 mod recipes;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         stopped::all(),
         readme::all(),
         moments::all(),
+        mistakes::all(),
         recipes::all(),
         upper_levels::all(),
     ];

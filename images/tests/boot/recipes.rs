@@ -6,8 +6,8 @@ use images::workspace::Workspace;
 use crate::Behaviour;
 use crate::handoff::{Scratch, handoff};
 
-/// Exit statuses other than success: without a word on the command line these two do not know what to do.
-const STATUSES: [(&str, i32); 2] = [("fault", 1), ("verdict", 1)];
+/// Exit statuses other than success: without a word on the command line these do not know what to do.
+const STATUSES: [(&str, i32); 3] = [("fault", 1), ("mistakes", 1), ("verdict", 1)];
 
 pub fn all() -> Vec<Behaviour> {
     let mut list: Vec<_> = recipes()
