@@ -1,7 +1,8 @@
 //! A second opinion on device trees: the same questions put to Google's `dtoolkit`, with every value read anew.
 //!
-//! It shares no code with the loader. It answers for trees that `dtoolkit` accepts and whose values make sense to
-//! it; what it then says must be what the loader says, if the loader accepts the tree as well.
+//! It shares no code with the loader, and of its tables only the serial ports. It answers for trees that `dtoolkit`
+//! accepts and whose values make sense to it; what it then says must be what the loader says, if the loader accepts the
+//! tree as well.
 
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
@@ -9,6 +10,7 @@ use elfloader::device_tree::{Pruned, describe, prune};
 use elfloader::memory_map::MemoryMap;
 use elfloader::platform::{CPUS, DYNAMIC_RESERVATIONS, EnableMethod, Machine};
 use shared_abi::memory::RegionKind;
+use shared_abi::uart::UartKind;
 
 /// What is compared.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub struct Facts {
     pub psci_by_smc: Option<bool>,
     pub command_line: String,
     pub initrd: Option<(u64, u64)>,
-    /// Its first register, if it is there, okay and of a kind in the oracle's own list.
+    /// Its first register, if it is there, okay and of a kind that is known.
     pub console: Option<u64>,
 }
 
@@ -397,22 +399,7 @@ enum Class {
 fn class(node: FdtNode<'_>) -> Option<Class> {
     value(node, "compatible")?.split(|byte| *byte == 0).find_map(|name| {
         Some(match std::str::from_utf8(name).ok()? {
-            "arm,pl011"
-            | "arm,sbsa-uart"
-            | "brcm,bcm2835-aux-uart"
-            | "cdns,uart-r1p8"
-            | "cdns,uart-r1p12"
-            | "xlnx,xuartps"
-            | "ns16550a"
-            | "ns16550"
-            | "ns16450"
-            | "ns16750"
-            | "ns16850"
-            | "ns8250"
-            | "snps,dw-apb-uart"
-            | "nvidia,tegra20-uart"
-            | "mrvl,mmp-uart"
-            | "intel,xscale-uart" => Class::Serial,
+            name if UartKind::COMPATIBLE.iter().any(|(known, _)| *known == name) => Class::Serial,
             "arm,psci-1.0" | "arm,psci-0.2" | "arm,psci" => Class::Psci,
             "arm,armv8-timer" => Class::Timer,
             _ => return None,
