@@ -85,9 +85,16 @@ map_all:
     cmp     x11, #512
     b.ne    2b
     dsb     sy
+    add     x11, x21, #4096             // no older line may shadow it
+2:  sub     x11, x11, #16
+    dc      ivac, x11
+    cmp     x11, x21
+    b.ne    2b
+    dsb     sy
     ret
 
-    // 2: EL1, MMU and caches on, mapped identically and writable throughout, as some boot managers leave it.
+    // 2: EL1, MMU and caches on, mapped identically and writable throughout, as some boot managers leave it,
+    // and the image written through the caches.
 mapped_el1:
     bl      map_all
     mov     x11, #0xFF00
@@ -102,8 +109,7 @@ mapped_el1:
     ldr     x11, =0x30D0180D            // M, C, SA, I
     msr     sctlr_el1, x11
     isb
-    str     x20, [x21, #4096 - 8]       // a dirty line
-    br      x20
+    b       through_caches
 
     // 3: EL2 without VHE: every trap there is, counters shut, an offset, stage 2 registers wild.
 wild_el2:
@@ -158,7 +164,7 @@ mapped_el2:
     ldr     x11, =0x30C5183D
     msr     sctlr_el2, x11
     isb
-    br      x20
+    b       through_caches
 
     // 6: EL2 as a VHE host with the MMU on.
 mapped_host_el2:
@@ -177,6 +183,28 @@ mapped_host_el2:
     isb
     ldr     x11, =0x30D0180D
     msr     sctlr_el2, x11
+    isb
+    b       through_caches
+
+    // The whole image is written by cached stores, as by a boot manager that has loaded it: every line of it is dirty, and
+    // only what is jumped to, header and entry page, was made fit for fetching.
+through_caches:
+    ldr     x11, [x20, #16]             // its size in the header
+    add     x11, x20, x11
+    mov     x12, x20
+3:  ldr     x13, [x12]
+    str     x13, [x12], #8
+    cmp     x12, x11
+    b.lo    3b
+    add     x11, x20, #0x2000
+    mov     x12, x20
+4:  dc      cvau, x12
+    add     x12, x12, #16
+    cmp     x12, x11
+    b.lo    4b
+    dsb     sy
+    ic      iallu
+    dsb     sy
     isb
     br      x20
     .ltorg

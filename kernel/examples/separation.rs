@@ -35,7 +35,7 @@ mod separation {
     global_asm!(
         ".section .rodata.programs, \"a\"",
         ".balign 4",
-        ".global programs, program_load, program_store, program_jump, program_add, programs_end",
+        ".global programs, program_load, program_store, program_jump, program_add, program_counter, program_channel, programs_end",
         "programs:",
         // x1 = the word at x0
         "program_load: ldr x1, [x0]",
@@ -43,6 +43,10 @@ mod separation {
         "program_store: str x1, [x0]",
         "svc #2",
         "program_jump: br x0",
+        "program_counter: mrs x1, pmccntr_el0",
+        "svc #4",
+        "program_channel: mrs x1, mdccsr_el0",
+        "svc #4",
         // Adds x1 to the word at x0, x2 times.
         "program_add: ldr x3, [x0]",
         "add x3, x3, x1",
@@ -59,6 +63,8 @@ mod separation {
         static program_store: u8;
         static program_jump: u8;
         static program_add: u8;
+        static program_counter: u8;
+        static program_channel: u8;
         static programs_end: u8;
     }
 
@@ -177,6 +183,13 @@ mod separation {
         expect(holds, "it was refused in another way", frame.esr, 6);
     }
 
+    /// Whether a program that reads a system register is kept from it.
+    fn is_kept(program: *const u8) -> bool {
+        const SYSTEM_REGISTER: u8 = 0x18;
+        let frame = run(program, [0; 3]);
+        frame.is_from_user() && Syndrome::new(frame.esr).class() == SYSTEM_REGISTER
+    }
+
     fn load_refused(address: u64, kind: FaultKind) {
         refused(&raw const program_load, address, kind, Some(syndrome::Access::Read));
     }
@@ -193,6 +206,9 @@ mod separation {
             println!("separation: {error}");
             ending::finish(Verdict::Bad(1));
         }
+        // As firmware may leave it: EL0 has the performance monitors (PMUSERENR_EL0.EN).
+        // SAFETY: every processor that QEMU gives this kernel has them; no program runs yet.
+        unsafe { core::arch::asm!("msr pmuserenr_el0, {}", in(reg) 1_u64, options(nomem, nostack)) };
         expect(locked(user::start), "no room for a hook", 0, 1);
         let mut many = Vec::with_capacity(MANY as usize);
         let before = locked(|memory| memory.statistics().allocated);
@@ -213,6 +229,21 @@ mod separation {
             load_refused(ONLY[1 - index], FaultKind::Translation);
             the_kernel_is_out_of_reach(&info, frames[index].get());
             rights();
+            expect(is_kept(&raw const program_counter), "EL0 has the cycle counter", 0, 22);
+        }
+        println!("separation: neither has the cycle counter");
+        // QEMU 7.2 keeps MDSCR_EL1.TDCC and does not trap by it; a newer one does.
+        if is_kept(&raw const program_channel) {
+            println!("separation: nor the debug channel");
+        } else {
+            const TDCC: u64 = 1 << 12;
+            let mdscr: u64;
+            // SAFETY: reading MDSCR_EL1 has no effect.
+            unsafe { core::arch::asm!("mrs {}, mdscr_el1", out(reg) mdscr, options(nomem, nostack)) };
+            expect(mdscr & TDCC != 0, "EL0 has the debug channel", mdscr, 23);
+            println!(
+                "separation: the debug channel is closed, and the machine lets EL0 have it all the same"
+            );
         }
         println!(
             "separation: neither reaches the other's page, its constants by a store, its data by a jump"

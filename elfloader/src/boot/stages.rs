@@ -100,6 +100,11 @@ impl<'s, 'a> Planned<'s, 'a> {
         self.arena
     }
 
+    /// How the image was entered.
+    pub const fn entered(&self) -> &Entered {
+        &self.found.opened.entered
+    }
+
     /// The image.
     pub const fn image(&self) -> &'s Image<'a> {
         &self.found.opened.image

@@ -138,6 +138,8 @@ pub fn random<const COUNT: usize>() -> Option<[u64; COUNT]> {
 }
 
 /// Sets what the contract says of every register that may have its final value while the loader still runs.
+/// The boot protocol promises EL1 the counter and not the physical timer, but the contract has it off: hypervisors emulate
+/// it (KVM, Xen, Apple's), and one that did not would show as a fault of the loader with this place.
 /// TCR_EL1, SP_EL0 and the thread pointers follow in the jump; SCTLR_EL1 and MAIR_EL1 stand since the entry.
 pub fn apply(registers: &EntryRegisters) {
     CPACR_EL1.set(registers.cpacr_el1);

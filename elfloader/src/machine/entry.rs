@@ -96,6 +96,7 @@ global_asm!(
     bl      clean_loader
 9:  mov     x8, #({sctlr_off} & 0xFFFF)
     movk    x8, #({sctlr_off} >> 16), lsl #16
+    isb                                 // Falkor's erratum 1041 wants it before M = 0
     msr     \sctlr, x8
     isb
     .endm
@@ -348,7 +349,7 @@ store_pages:
     mov     x9, x13
     ret
 
-    // Cleans and invalidates the loader, header page included, to the point of coherency.
+    // Cleans and invalidates the loader, header page included, to the point of coherency, and has it fetched from there.
     // Clobbers x9–x12.
 clean_loader:
     mrs     x9, ctr_el0
@@ -363,6 +364,9 @@ clean_loader:
     cmp     x9, x12
     b.lo    1b
     dsb     sy
+    ic      iallu
+    dsb     sy
+    isb
     ret
 
     .ltorg

@@ -118,6 +118,7 @@ impl IdentityMap {
     }
 
     /// Maps a device's registers, whose pages nothing else may be on.
+    // nGnRE, whatever `nonposted-mmio` says: that is of Apple's buses, whose serial port no row of `uarts!` drives.
     pub fn map_device(&mut self, registers: PhysRange) -> Result<(), TableError> {
         self.map_as(registers, Attributes::KERNEL_DEVICE)
     }

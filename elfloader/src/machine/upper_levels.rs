@@ -89,7 +89,7 @@ from_el3:
     mov     x9, #{spsr_el1h}
 10: msr     elr_el3, x8
     msr     spsr_el3, x9
-    eret
+    leave
 
     // Where the CPUs that are not chosen stay, MMU off, in resident memory.
 withdraw:

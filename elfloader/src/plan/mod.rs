@@ -316,13 +316,14 @@ impl<'a> PlacedPlan<'a> {
         PhysRange::new(self.at(arena.boot_info_offset()), arena.boot_info_length()).unwrap_or_default()
     }
 
-    /// Executable pages that are not in place: what must be made visible to instruction fetches once written.
-    pub fn written_code(&self) -> impl Iterator<Item = PhysRange> {
-        let extents = self.plan.extents().iter();
-        let written = extents.filter(|extent| {
-            extent.rights() == Rights::ReadExecute && !matches!(extent.origin(), Origin::InPlace(_))
-        });
-        written.filter_map(|extent| PhysRange::new(self.phys(extent), extent.virt().len()))
+    /// Executable pages that may lie in data caches, and must be made visible to instruction fetches: what was written, and
+    /// with `is_image_cached` what runs in place as well. The boot protocol's promise that the image is clean holds for
+    /// caches that were off; firmware that had them on may have written it through them.
+    pub fn code_to_clean(&self, is_image_cached: bool) -> impl Iterator<Item = PhysRange> {
+        let executable = self.plan.extents().iter().filter(|extent| extent.rights() == Rights::ReadExecute);
+        let cached = executable
+            .filter(move |extent| is_image_cached || !matches!(extent.origin(), Origin::InPlace(_)));
+        cached.filter_map(|extent| PhysRange::new(self.phys(extent), extent.virt().len()))
     }
 
     /// What each part of the arena is used for, in no order, none empty. What is left out is free.

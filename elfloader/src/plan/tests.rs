@@ -238,6 +238,25 @@ fn data_linked_below_its_file_offset_does_not_alias_the_text_it_shares_a_file_pa
 }
 
 #[test]
+fn code_is_cleaned_if_it_was_written_and_in_place_too_if_firmware_had_caches_on() {
+    let file = ElfBuilder::good().build();
+    let elf = KernelElf::parse(&file).unwrap();
+    let placement = Placement::choose(&elf, &as_noted(), [0; 2], 0x4800_0000).unwrap();
+    let mut room = Room::new();
+    let plan = LoadPlan::new(&elf, placement, site(), &ram(), &mut room).unwrap();
+    let arena = PhysRange::new(PhysAddr::new(0x4400_0000).unwrap(), plan.arena().length()).unwrap();
+    let placed = plan.place(arena).unwrap();
+    assert_eq!(placed.code_to_clean(false).count(), 0);
+    let in_place: Vec<_> = placed.code_to_clean(true).collect();
+    let ram = ram();
+    let code = placed.mappings(&ram).filter(|mapping| mapping.attributes.rights() == Rights::ReadExecute);
+    let code: Vec<_> =
+        code.map(|mapping| PhysRange::new(mapping.phys, mapping.virt.len()).unwrap()).collect();
+    assert_eq!(in_place, code);
+    assert!(!code.is_empty());
+}
+
+#[test]
 fn the_resident_loader_is_read_only_wherever_it_lies() {
     let file = ElfBuilder::good().build();
     let elf = KernelElf::parse(&file).unwrap();

@@ -12,7 +12,7 @@ use elfloader::platform::{Console, Machine};
 use elfloader::stage::Stage;
 use handoff_bare::cache::{self, Reach};
 use shared_abi::addr::{PAGE, PhysRange, VirtRange};
-use shared_abi::boot_info::{BootInfoWriter, WriteError};
+use shared_abi::boot_info::{BootInfoWriter, PlatformFlags, WriteError};
 use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
 use shared_abi::crc32c::Crc32c;
 use shared_abi::image::header::{BootFlags, Header, LogLevel};
@@ -84,6 +84,8 @@ impl Environment<'static> for Bare {
         Ok(unsafe { self.identity.bytes(image) })
     }
 
+    // Write-back before the memory map is known: the boot protocol says that x0 is a tree in RAM, the hint is the packer's
+    // word, and pages beyond what was asked for are not mapped, so nothing speculates past them.
     fn read(&mut self, range: PhysRange) -> Result<&'static [u8], TableError> {
         self.identity.map(range, Rights::ReadWrite)?;
         // SAFETY: nobody writes to a tree while it is described. What the description borrows of it is not in the
@@ -165,12 +167,13 @@ impl Environment<'static> for Bare {
     }
 
     fn publish(&mut self, built: &Built<'_, '_, 'static, Tables>) {
-        let placed = built.planned().placed();
+        let (planned, placed) = (built.planned(), built.planned().placed());
         names::name_guard(placed);
         // The identity map has it at its physical address.
-        let written = placed.written_code();
-        let written = written.filter_map(|range| VirtRange::from_bounds(range.start().get(), range.end()));
-        cache::make_executable(written, Reach::ThisCpu);
+        let is_cached = planned.entered().flags.contains(PlatformFlags::ENTERED_WITH_MMU);
+        let code = placed.code_to_clean(is_cached);
+        let code = code.filter_map(|range| VirtRange::from_bounds(range.start().get(), range.end()));
+        cache::make_executable(code, Reach::ThisCpu);
     }
 
     fn set_registers(

@@ -116,8 +116,8 @@ pub fn all() -> Vec<Behaviour> {
         ),
         Behaviour::new("a_processor_without_the_granule_is_refused_in_front_of_its_tables", || {
             let mut image = image(BootFlags::SEMIHOSTING, 0, "", &[])?;
-            // mrs x10, ID_AA64MMFR0_EL1, which becomes mov x10, #-1: TGran4 is 0xF.
-            replace(&mut image, 0xD538_070A, 0x9280_000A)?;
+            // ubfx x10, x10, #28, #4, of ID_AA64MMFR0_EL1, which becomes mov x10, #0xF: TGran4 says no.
+            replace(&mut image, 0xD35C_7D4A, 0xD280_01EA)?;
             let ended = run("granule", &image, "virt", &[])?.expect_status(101)?;
             ended.expect_words("parked the machine: error E0804")?.expect_words("\nhelp: ").map(drop)
         }),

@@ -62,8 +62,34 @@ fn expect_none_in_ours() -> Result<(), Failed> {
     Ok(())
 }
 
+/// ERET, DSB NSH, ISB.
+const LEAVE: [u32; 3] = [0xD69F_03E0, 0xD503_379F, 0xD503_3FDF];
+
+/// Nothing behind an ERET may be executed in speculation, with the registers of before (Arm ARM B2.3.12).
+fn expect_barriers() -> Result<(), Failed> {
+    let workspace = Workspace::here();
+    let mut count = 0;
+    for path in [stage::loader(&workspace)?, stage::kernel(&workspace, &KernelSource::Bin("kernel".into()))?]
+    {
+        let file = std::fs::read(path)?;
+        let file = object::File::parse(&*file)?;
+        for section in file.sections().filter(|section| section.kind() == SectionKind::Text) {
+            let words: Vec<_> =
+                section.data()?.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
+            for at in (0..words.len()).filter(|at| words[*at] == LEAVE[0]) {
+                count += 1;
+                if !words[at..].starts_with(&LEAVE) {
+                    return Err(format!("an ERET at +{:#x} has no barrier behind it", 4 * at).into());
+                }
+            }
+        }
+    }
+    if count < 8 { Err(format!("only {count} ERETs were found").into()) } else { Ok(()) }
+}
+
 pub fn all() -> Vec<Behaviour> {
     vec![
+        Behaviour::new("no_code_is_executed_in_speculation_behind_an_exception_return", expect_barriers),
         Behaviour::new("no_code_of_ours_meets_an_erratum_of_cortex_a53", expect_none_in_ours),
         Behaviour::new("the_readers_of_errata_know_them", || {
             // ldr x0, [x1]; madd x2, x3, x4, x5, and umaddl. A mul, or a madd of words, is harmless.

@@ -1,7 +1,10 @@
 //! Kernels that boot behind the same loader, one behaviour each.
 
+use images::qemu::version;
+use libtest_mimic::Failed;
+
 use crate::Behaviour;
-use crate::handoff::boot;
+use crate::handoff::{boot, handoff_with};
 
 /// What our kernel reaches one after the other: a line of its report each.
 const MILESTONES: [(&str, &str); 8] = [
@@ -66,6 +69,7 @@ pub fn all() -> Vec<Behaviour> {
                 .expect_said("is 0xaaaa0000000003e8 in one space and 0xbbbb0000000007d0 in the other")?
                 .expect_said(&format!("6 places of the kernel are out of reach, {kind} faults"))?
                 .expect_said("neither reaches the other's page")?
+                .expect_said("neither has the cycle counter")?
                 .expect_said("protected, taken, and given anew: each time seen")?
                 .expect_said("without a space the low half is empty")?
                 .expect_said("300 spaces shared 255 ASIDs and kept their words")?
@@ -73,6 +77,11 @@ pub fn all() -> Vec<Behaviour> {
                 .map(drop)
         }));
     }
+    list.push(on_newer_qemu("user_spaces_are_without_the_debug_channel_of_a_newer_qemu", |qemu| {
+        let run = ["run", "--kernel", "separation", "--timeout", "60"];
+        let ended = handoff_with(&run, &[("HANDOFF_QEMU", qemu)])?.expect_status(0)?;
+        ended.expect_said("nor the debug channel").map(drop)
+    }));
     // Of what a processor has, all is used that the table opens; QEMU 7.2 has none of what it closes.
     for machine in ["virt", "virt-el2", "virt-el2-gic3", "virt-secure-elf", "virt-secure-el2"] {
         for cpu in ["cortex-a53", "cortex-a76", "max"] {
@@ -114,4 +123,15 @@ pub fn all() -> Vec<Behaviour> {
         }));
     }
     list
+}
+
+/// A behaviour of the QEMU that the set-up brings beside Debian's, which is ignored where it could not be had.
+pub fn on_newer_qemu(
+    name: impl Into<String>,
+    check: impl FnOnce(&str) -> Result<(), Failed> + Send + 'static,
+) -> Behaviour {
+    let qemu = version::newer();
+    let is_there = qemu.is_some();
+    let behaviour = Behaviour::new(name, move || check(&qemu.unwrap_or_default()));
+    Behaviour { is_ignored: !is_there, ..behaviour }
 }

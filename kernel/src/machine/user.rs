@@ -15,7 +15,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{ID_AA64MMFR1_EL1, Readable, TCR_EL1, TTBR0_EL1, Writeable};
+use aarch64_cpu::registers::*;
 use handoff_bare::return_from_exception;
 use shared_abi::addr::VirtAddr;
 use shared_abi::contract::pstate;
@@ -90,8 +90,32 @@ pub fn start(memory: &mut Memory) -> bool {
         unsafe { asm!(".inst 0xd500419f", options(nomem, nostack, preserves_flags)) };
         PAN.store(pstate::PAN, Ordering::Relaxed);
     }
+    keep_from_user();
     vectors::add_hook(Interest::User, &RETURN_TO_KERNEL)
         && vectors::add_hook(Interest::Class(DATA_ABORT), &USER_ACCESS_FIXUP)
+}
+
+/// Keeps EL0 from what is not memory, and what reset or firmware may have left open to it: the counters of performance and
+/// activity monitors, the debug channel, and the implementation's own registers where EL1 can (FEAT_TIDCP1).
+fn keep_from_user() {
+    const TDCC: u64 = 1 << 12;
+    const TIDCP: u64 = 1 << 63;
+    let field = |id: u64, low: u32| id >> low & 0xF;
+    if matches!(field(ID_AA64DFR0_EL1.get(), 8), 1..0xF) {
+        // PMUSERENR_EL0, which is there with PMUv3.
+        // SAFETY: EL0 loses registers that this kernel's programs do not know.
+        unsafe { asm!("msr S3_3_C9_C14_0, xzr", options(nomem, nostack, preserves_flags)) };
+    }
+    if field(ID_AA64PFR0_EL1.get(), 44) != 0 {
+        // AMUSERENR_EL0, which is there with activity monitors.
+        // SAFETY: as above.
+        unsafe { asm!("msr S3_3_C13_C2_3, xzr", options(nomem, nostack, preserves_flags)) };
+    }
+    MDSCR_EL1.set(MDSCR_EL1.get() | TDCC);
+    if field(ID_AA64MMFR1_EL1.get(), 52) != 0 {
+        SCTLR_EL1.set(SCTLR_EL1.get() | TIDCP);
+    }
+    barrier::isb(barrier::SY);
 }
 
 impl Memory {

@@ -81,11 +81,28 @@ pub fn make_executable(written: impl Iterator<Item = VirtRange>, reach: Reach) {
     barrier::isb(barrier::SY);
 }
 
+/// Cortex-A53 up to r0p2 has errata in its cleans (819472, 824069, 827319), and none in those that invalidate as well.
+fn cleans_by_invalidating() -> bool {
+    let midr: u64;
+    // SAFETY: reading MIDR_EL1 has no effect.
+    unsafe { instruction!("mrs {}, midr_el1", out(reg) midr, options(nomem, nostack, preserves_flags)) };
+    midr & 0xFFFF_FFF0 == 0x410F_D030 && midr & 0xF <= 2
+}
+
 fn clean_to_unification(range: VirtRange, line: u64) {
     let mut address = range.start().get() & !(line - 1);
+    let invalidates = cleans_by_invalidating();
     while address < range.end() {
-        // SAFETY: cleaning a line by a mapped address changes no value that anyone can read; another address faults.
-        unsafe { instruction!("dc cvau, {}", in(reg) address, options(nostack, preserves_flags)) };
+        // SAFETY: cleaning a line by a mapped address, invalidated or not, changes no value that anyone can read; another
+        // address faults.
+        unsafe {
+            match invalidates {
+                true => {
+                    instruction!("dc civac, {}", in(reg) address, options(nostack, preserves_flags));
+                }
+                false => instruction!("dc cvau, {}", in(reg) address, options(nostack, preserves_flags)),
+            }
+        }
         address += line;
     }
 }

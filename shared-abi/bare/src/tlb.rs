@@ -4,6 +4,9 @@
 //! ([`publish`]), the TLBIs are complete on every CPU before the DSB is, and the ISB makes this CPU's next instruction
 //! see it ([`complete`]).
 //!
+//! Cortex-A76, A55 and A510 want an invalidation that other CPUs see repeated (errata 1286807, 2441007, 2441009). One CPU
+//! runs whoever calls this, so nobody else's translations are relied on; with several, the errata are to be answered here.
+//!
 //! The operand of an invalidation by address is the address's bits 55 to 12 with the ASID above.
 
 use crate::barrier;

@@ -168,7 +168,7 @@ flags! {
         NO_FIRMWARE = 0;
         /// Entered at EL2 with HCR_EL2.E2H set.
         ENTERED_WITH_E2H = 1;
-        /// Entered with the MMU on.
+        /// Entered with the MMU or the data cache on.
         ENTERED_WITH_MMU = 2;
         /// A resident stub at EL2 answers stray calls with −1.
         EL2_STUB = 3;
