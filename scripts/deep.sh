@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # The checks that take longer than a test may, or need tools of their own.
 #
-#   scripts/deep.sh [miri] [loom] [deny]      all three without a name
+#   scripts/deep.sh [miri] [loom] [deny] [matrix]      all four without a name
 #
 #   miri   interprets the tests of the code that is unsafe and runs on a host: heap, lock, direct map, address spaces, MMIO.
 #          It finds undefined behaviour that happens to work. Needs rustup's nightly
 #   loom   tries every interleaving of the lock and of the magazine (kernel/tests/loom.rs)
 #   deny   licences and sources of all dependencies, by deny.toml. Needs cargo-deny (cargo install --locked cargo-deny)
+#   matrix every machine, state of entry and CPU model, with both QEMUs: the contract is checked in each boot
 #
 # A line "ok", "FAILED" or "skipped" each; exit status 1 on a failure.
 set -euo pipefail
@@ -14,18 +15,18 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 for name in "$@"; do
     case $name in
-        miri | loom | deny) ;;
+        miri | loom | deny | matrix) ;;
         -h | --help)
             sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}"
             exit 0
             ;;
         *)
-            echo "deep.sh: give miri, loom or deny, not $name" >&2
+            echo "deep.sh: give miri, loom, deny or matrix, not $name" >&2
             exit 2
             ;;
     esac
 done
-[ $# -gt 0 ] || set -- miri loom deny
+[ $# -gt 0 ] || set -- miri loom deny matrix
 target=$PWD/${CARGO_TARGET_DIR:-target}
 status=0
 
@@ -69,11 +70,22 @@ deny() {
     check "deny: licences, bans, sources" cargo deny --locked check licenses bans sources
 }
 
+# A subshell keeps the set-up's variables from the others.
+matrix() (
+    scripts/setup.sh test
+    # shellcheck source=/dev/null
+    . "$target/handoff-env.sh"
+    check "matrix: machines, states of entry, CPUs, QEMUs" \
+        env HANDOFF_MATRIX=1 cargo test --locked -p images --test boot matrix_
+    exit "$status"
+)
+
 for name in "$@"; do
     case $name in
         miri) miri ;;
         loom) loom ;;
         deny) deny ;;
+        matrix) matrix || status=1 ;;
     esac
 done
 exit "$status"

@@ -97,6 +97,16 @@ pub fn all() -> Vec<Behaviour> {
                 },
             ));
         }
+        for cpu in ["cortex-a710", "neoverse-v1", "neoverse-n2", "max"] {
+            let name = format!("open_features_are_used_on_{machine}_with_{cpu}_of_a_newer_qemu");
+            list.push(on_newer_qemu(name, move |qemu| {
+                let kept = if machine == "virt-secure-el2" { "CSV2_2" } else { "" };
+                let run = ["run", "--kernel", "features", "--timeout", "60", "--machine", machine];
+                let run = [&run[..], &["--cpu", cpu, "--append", kept]].concat();
+                let ended = handoff_with(&run, &[("HANDOFF_QEMU", qemu)])?.expect_status(0)?;
+                ended.expect_said(" used, 0 undefined, of ").map(drop)
+            }));
+        }
     }
     // Where a stub stays above EL1, it is not given back with the loader.
     for (machine, last) in [

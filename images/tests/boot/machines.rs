@@ -192,7 +192,8 @@ fn same_loader() -> Result<(), Failed> {
     Ok(())
 }
 
-fn contract(ended: Ended) -> Result<(), Failed> {
+/// The kernel has checked the contract, all of it.
+pub fn contract(ended: Ended) -> Result<(), Failed> {
     let ended = ended.expect_status(0)?.expect_said(" lines hold, 0 do not")?;
     let lines = number(ended.after("contract: ")?).unwrap_or_default();
     ended.expect(lines > 700, "the kernel checked fewer lines than it has").map(drop)

@@ -13,6 +13,7 @@ mod faults;
 mod handoff;
 mod kernels;
 mod machines;
+mod matrix;
 mod mistakes;
 mod moments;
 mod readme;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         mistakes::all(),
         recipes::all(),
         upper_levels::all(),
+        matrix::all(),
     ];
     let trials = behaviours.into_iter().flatten().map(|Behaviour { name, is_ignored, check }| {
         Trial::test(name, check).with_ignored_flag(is_ignored || !is_set_up)
