@@ -246,37 +246,45 @@ build_sysroot() {
     trap - EXIT
 }
 
+# ---- what is unpacked and not installed --------------------------------------------------------------------------------
+
+# Makes a folder that apt can work in as any user, `work`, with nothing of the system's but its sources, and the options
+# that it takes, `apt_options`. Whoever asked removes it.
+open_apt_folder() {
+    mkdir -p "$cache"
+    work=$(mktemp -d "$cache/fetching.XXXXXX")
+    # shellcheck disable=SC2064 # the folder's name is wanted as it is now
+    trap "rm -rf '$work'" EXIT
+    mkdir -p "$work/lists/partial" "$work/archives/partial"
+    apt_options=(-q -oAPT::Sandbox::User= -oDir::State::lists="$work/lists" -oDir::State::status=/dev/null
+        -oDir::Cache="$work" -oAcquire::Languages=none -oAcquire::Retries=1 -oAcquire::http::Timeout=20)
+}
+
 # ---- the boards' device trees ----------------------------------------------------------------------------------------
 
 # Debian's arm64 kernel package has them. It is downloaded and unpacked, not installed: apt works in a folder of its own,
 # as any user, and the system's architectures stay as they are. Complete or absent, like the sysroot.
 fetch_trees() {
-    local work package options
+    local work package apt_options
     [ ! -d "$trees" ] || return 0
     if [ "$trees" != "$cache/trees" ]; then
         say "HANDOFF_TREES=$trees is no folder: unset or change it"
         return 1
     fi
     if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
-        say "no device trees for raspi3b and xlnx-zcu102: they come from Debian's kernel package, and there is no apt-get"
+        say "no device trees for the boards: they come from Debian's kernel package, and there is no apt-get"
         return 1
     fi
-    mkdir -p "$cache"
-    work=$(mktemp -d "$cache/fetching.XXXXXX")
-    # shellcheck disable=SC2064 # the folder's name is wanted as it is now
-    trap "rm -rf '$work'" EXIT
-    mkdir -p "$work/lists/partial" "$work/archives/partial"
-    options=(-q -oAPT::Architecture=arm64 -oAPT::Architectures=arm64 -oAPT::Sandbox::User=
-        -oDir::State::lists="$work/lists" -oDir::State::status=/dev/null -oDir::Cache="$work"
-        -oAcquire::Languages=none -oAcquire::Retries=1 -oAcquire::http::Timeout=20)
+    open_apt_folder
+    apt_options+=(-oAPT::Architecture=arm64 -oAPT::Architectures=arm64)
     say "fetching the boards' device trees from Debian's arm64 kernel package, once (60 MB)"
-    (cd "$work" && logged apt-get "${options[@]}" update &&
-        package=$(apt-cache "${options[@]}" depends linux-image-arm64 |
+    (cd "$work" && logged apt-get "${apt_options[@]}" update &&
+        package=$(apt-cache "${apt_options[@]}" depends linux-image-arm64 |
             sed -n 's/^ *Depends: \(linux-image-[0-9][^:]*\).*/\1/p') &&
-        logged apt-get "${options[@]}" download "$package" &&
+        logged apt-get "${apt_options[@]}" download "$package" &&
         mkdir kernel && dpkg-deb --fsys-tarfile linux-image-*.deb | tar -x -C kernel --wildcards '*.dtb' &&
         mv kernel/usr/lib/linux-image-* trees) ||
-        say "they could not be fetched: raspi3b and xlnx-zcu102 stay without a device tree"
+        say "they could not be fetched: the boards stay without a device tree"
     mv -T "$work/trees" "$trees" 2>/dev/null || [ -e "$trees" ] || return 1
     rm -rf "$work"
     trap - EXIT
@@ -287,7 +295,7 @@ fetch_trees() {
 # From Debian's backports, unpacked and not installed: what is tried on both must not replace the one that all have. Its
 # libraries are those of the installed one. Complete or absent, like the trees.
 fetch_newer_qemu() {
-    local work uri codename options key=/usr/share/keyrings/debian-archive-keyring.gpg
+    local work uri codename apt_options key=/usr/share/keyrings/debian-archive-keyring.gpg
     [ ! -x "$newer_qemu" ] || return 0
     if at_least "$qemu_version" "$QEMU_NEWER"; then
         newer_qemu=$qemu
@@ -305,18 +313,12 @@ fetch_newer_qemu() {
         say "no newer QEMU: it comes from Debian's backports, and apt-get knows of no Debian"
         return 1
     fi
-    mkdir -p "$cache"
-    work=$(mktemp -d "$cache/fetching.XXXXXX")
-    # shellcheck disable=SC2064 # the folder's name is wanted as it is now
-    trap "rm -rf '$work'" EXIT
-    mkdir -p "$work/lists/partial" "$work/archives/partial"
+    open_apt_folder
     echo "deb $([ ! -e "$key" ] || echo "[signed-by=$key] ")$uri $codename-backports main" >"$work/sources.list"
-    options=(-q -oAPT::Sandbox::User= -oDir::Etc::sourcelist="$work/sources.list" -oDir::Etc::sourceparts=/dev/null
-        -oDir::State::lists="$work/lists" -oDir::State::status=/dev/null -oDir::Cache="$work"
-        -oAcquire::Languages=none -oAcquire::Retries=1 -oAcquire::http::Timeout=20)
+    apt_options+=(-oDir::Etc::sourcelist="$work/sources.list" -oDir::Etc::sourceparts=/dev/null)
     say "fetching QEMU $QEMU_NEWER or newer from Debian's backports, once (12 MB)"
-    (cd "$work" && logged apt-get "${options[@]}" update &&
-        logged apt-get "${options[@]}" download qemu-system-arm qemu-system-data &&
+    (cd "$work" && logged apt-get "${apt_options[@]}" update &&
+        logged apt-get "${apt_options[@]}" download qemu-system-arm qemu-system-data &&
         for package in qemu-system-*.deb; do dpkg-deb -x "$package" qemu; done &&
         at_least "$(version_of qemu/usr/bin/qemu-system-aarch64)" "$QEMU_NEWER" &&
         mv -T qemu "$cache/qemu") ||
