@@ -454,7 +454,7 @@ impl On {
         }
         let row = recipe.machine;
         if let Some(model) = self.cpu.as_deref() {
-            recipe.cpu = row.cpu(Some(model))?.map(str::to_owned);
+            recipe.cpu = Some(row.cpu(Some(model))?.to_owned());
         }
         if self.memory.is_some() {
             recipe.memory = Some(row.memory(self.memory)?);

@@ -62,8 +62,10 @@ pub struct Machine {
     pub about: &'static str,
     /// QEMU's `-machine`.
     pub qemu: &'static str,
-    /// QEMU's `-cpu` unless one asks for another; `None` where the machine has its own and no choice.
-    pub cpu: Option<&'static str>,
+    /// The model of its CPUs unless one asks for another.
+    pub cpu: &'static str,
+    /// Whether the machine has just that model, and QEMU no `-cpu` for it.
+    pub cpu_fixed: bool,
     /// RAM unless one asks for another.
     pub memory: Size,
     /// Whether the machine has just that RAM.
@@ -91,7 +93,8 @@ const VIRT: Machine = Machine {
     name: "virt",
     about: "QEMU virt, entered at EL1",
     qemu: "virt",
-    cpu: Some("cortex-a53"),
+    cpu: "cortex-a53",
+    cpu_fixed: false,
     memory: Size::mib(256),
     memory_fixed: false,
     cpus: Cpus { default: 1, least: 1, most: 8 },
@@ -110,7 +113,7 @@ const RASPI3B: Machine = Machine {
     name: "raspi3b",
     about: "Raspberry Pi 3, RAM from 0, EL2, no PSCI, mini-UART",
     qemu: "raspi3b",
-    cpu: None,
+    cpu_fixed: true,
     memory: Size::mib(1024),
     memory_fixed: true,
     cpus: Cpus { default: 4, least: 4, most: 4 },
@@ -179,7 +182,7 @@ pub const MACHINES: &[Machine] = &[
     Machine {
         name: "virt-high",
         about: "virt with the image above 64 GiB, x0 = 0",
-        cpu: Some("cortex-a72"),
+        cpu: "cortex-a72",
         memory: Size::mib(128 << 10),
         way_in: WayIn::Device { base: 0x13_5720_0000 },
         ..VIRT
@@ -195,7 +198,7 @@ pub const MACHINES: &[Machine] = &[
     Machine {
         name: "virt-1t",
         about: "virt with 1 TiB of sparse RAM",
-        cpu: Some("cortex-a72"),
+        cpu: "cortex-a72",
         memory: Size::mib(1 << 20),
         ..VIRT
     },
@@ -225,7 +228,7 @@ pub const MACHINES: &[Machine] = &[
         name: "xlnx-zcu102",
         about: "Xilinx ZynqMP, RAM from 0, Cadence UART",
         qemu: "xlnx-zcu102",
-        cpu: None,
+        cpu_fixed: true,
         memory: Size::mib(2048),
         cpus: Cpus { default: 4, least: 4, most: 4 },
         tree: Tree::Debian("xilinx/zynqmp-zcu102-rev1.0.dtb"),
@@ -238,7 +241,8 @@ pub const MACHINES: &[Machine] = &[
         name: "xlnx-versal-virt",
         about: "Xilinx Versal, RAM from 0, EL2, its own tree",
         qemu: "xlnx-versal-virt",
-        cpu: None,
+        cpu: "cortex-a72",
+        cpu_fixed: true,
         memory: Size::mib(2048),
         cpus: Cpus { default: 4, least: 4, most: 4 },
         elf: None,
@@ -248,6 +252,7 @@ pub const MACHINES: &[Machine] = &[
         name: "raspi4b",
         about: "Raspberry Pi 4, RAM from 0, EL2, no PSCI, mini-UART",
         qemu: "raspi4b",
+        cpu: "cortex-a72",
         memory: Size::mib(2048),
         tree: Tree::Debian("broadcom/bcm2711-rpi-4-b.dtb"),
         elf: None,
@@ -258,7 +263,7 @@ pub const MACHINES: &[Machine] = &[
         name: "imx8mp-evk",
         about: "NXP i.MX 8M Plus, its own UART",
         qemu: "imx8mp-evk",
-        cpu: None,
+        cpu_fixed: true,
         memory: Size::mib(1024),
         cpus: Cpus { default: 4, least: 4, most: 4 },
         tree: Tree::Debian("freescale/imx8mp-evk.dtb"),
@@ -312,15 +317,14 @@ impl Machine {
         }
     }
 
-    /// Checks a CPU model against the machine; `None` leaves the machine its own.
-    pub fn cpu<'a>(&self, asked: Option<&'a str>) -> Outcome<Option<&'a str>> {
-        match (asked, self.cpu) {
-            (Some(model), None) => Err(Failure::new(
+    /// Checks a CPU model against the machine.
+    pub fn cpu<'a>(&self, asked: Option<&'a str>) -> Outcome<&'a str> {
+        match asked {
+            Some(model) if self.cpu_fixed => Err(Failure::new(
                 format!("{} has its own CPUs: --cpu {model} cannot change them", self.name),
                 "leave --cpu out, or choose a machine with --machine virt",
             )),
-            (Some(model), Some(_)) => Ok(Some(model)),
-            (None, own) => Ok(own),
+            asked => Ok(asked.unwrap_or(self.cpu)),
         }
     }
 }
@@ -329,7 +333,7 @@ impl Machine {
 pub fn table() -> String {
     let width = MACHINES.iter().map(|machine| machine.name.len()).max().unwrap_or_default();
     let rows = MACHINES.iter().map(|machine| {
-        let cpu = machine.cpu.unwrap_or("own CPUs");
+        let cpu = if machine.cpu_fixed { "own CPUs" } else { machine.cpu };
         let memory = machine.memory.to_string();
         format!(
             "{:width$}  {cpu:10}  {memory:>5}  {} CPU  {}\n",
@@ -363,7 +367,7 @@ mod tests {
         assert!(pi.cpu(Some("max")).is_err());
         let virt = Machine::DEFAULT;
         assert_eq!(virt.cpus(Some(9)).unwrap_err().words(), "virt takes 1 to 8 CPUs, not 9");
-        assert_eq!(virt.cpu(None).unwrap(), Some("cortex-a53"));
+        assert_eq!(virt.cpu(None).unwrap(), "cortex-a53");
         assert!(virt.memory(Some(Size::mib(1))).is_err());
         assert!(Machine::find("pc").unwrap_err().help().contains("virt-el2"));
         assert_eq!(Machine::find("virt-le2").unwrap_err().help(), "did you mean virt-el2?");

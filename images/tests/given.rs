@@ -113,7 +113,7 @@ fn is_refused(machine: &Machine, flag: &str, tree_is_packed: bool) -> bool {
             "--append" => matches!(machine.way_in, WayIn::Device { .. }) || leaves_no_tree,
             "--initrd" => matches!(machine.way_in, WayIn::Device { .. } | WayIn::Elf),
             "--memory" => machine.memory_fixed,
-            "--cpu" => machine.cpu.is_none(),
+            "--cpu" => machine.cpu_fixed,
             "--cpus" => !(machine.cpus.least..=machine.cpus.most).contains(&4),
             "--firmware" => !is_virt,
             _ => false,

@@ -105,14 +105,10 @@ const SIZES: [(&str, u32); 13] = [
     ("host", 48),
 ];
 
-/// The physical address size of a machine's CPUs: by their model, or as asked.
-pub fn physical_size(machine: &Machine, model: Option<&str>, asked: Option<u32>) -> Outcome<PhysicalSize> {
-    let own = match machine.qemu {
-        "xlnx-versal-virt" | "raspi4b" => "cortex-a72",
-        _ => "cortex-a53",
-    };
+/// The physical address size of CPUs: by their model, or as asked.
+pub fn physical_size(model: &str, asked: Option<u32>) -> Outcome<PhysicalSize> {
     // A model may be followed by its features.
-    let model = model.unwrap_or(own).split(',').next().unwrap_or_default();
+    let model = model.split(',').next().unwrap_or_default();
     let known = || SIZES.iter().find(|(name, _)| *name == model).map(|(_, bits)| *bits);
     let bits = asked.or_else(known).ok_or_else(|| {
         Failure::new(
@@ -129,6 +125,7 @@ pub fn physical_size(machine: &Machine, model: Option<&str>, asked: Option<u32>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::MACHINES;
 
     #[test]
     fn a_large_image_or_initrd_pushes_what_is_behind_it() {
@@ -147,13 +144,13 @@ mod tests {
 
     #[test]
     fn a_model_that_is_not_known_needs_its_size_stated() {
-        let size = |model, asked| physical_size(Machine::DEFAULT, model, asked).map(PhysicalSize::bits);
-        assert_eq!(size(Some("cortex-a72,pmu=off"), None), Ok(44));
-        assert_eq!(size(None, None), Ok(40));
-        assert_eq!(size(Some("max"), Some(36)), Ok(36));
-        assert!(size(Some("cortex-x9"), None).unwrap_err().help().contains("give --address-bits"));
-        assert!(size(None, Some(41)).unwrap_err().help().contains("32, 36, 40"));
-        let versal = Machine::find("xlnx-versal-virt").unwrap();
-        assert_eq!(physical_size(versal, None, None).map(PhysicalSize::bits), Ok(44));
+        let size = |model, asked| physical_size(model, asked).map(PhysicalSize::bits);
+        assert_eq!(size("cortex-a72,pmu=off", None), Ok(44));
+        assert_eq!(size("max", Some(36)), Ok(36));
+        assert!(size("cortex-x9", None).unwrap_err().help().contains("give --address-bits"));
+        assert!(size("cortex-a53", Some(41)).unwrap_err().help().contains("32, 36, 40"));
+        for machine in MACHINES {
+            assert!(size(machine.cpu, None).is_ok(), "{}", machine.name);
+        }
     }
 }

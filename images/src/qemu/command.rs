@@ -18,7 +18,7 @@ pub struct Boot {
     /// The way in: the machine's own or another.
     pub way_in: WayIn,
     /// CPU model, where the machine has a choice.
-    pub cpu: Option<String>,
+    pub cpu: String,
     /// RAM.
     pub memory: Size,
     /// CPUs.
@@ -45,8 +45,8 @@ impl Boot {
         let mut list = Arguments(Vec::new());
         let option = self.option.map(|option| format!(",{option}")).unwrap_or_default();
         list.pair("-machine", format!("{}{option}", self.machine.qemu));
-        if let Some(model) = &self.cpu {
-            list.pair("-cpu", model);
+        if !self.machine.cpu_fixed {
+            list.pair("-cpu", &self.cpu);
         }
         list.pair("-smp", self.cpus.to_string());
         self.memory_arguments(&mut list);
@@ -178,7 +178,7 @@ mod tests {
         Boot {
             machine,
             way_in: machine.way_in,
-            cpu: machine.cpu.map(str::to_owned),
+            cpu: machine.cpu.to_owned(),
             memory: machine.memory,
             cpus: machine.cpus.default,
             image: "a,b.img".into(),

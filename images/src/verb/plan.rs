@@ -64,11 +64,7 @@ fn plan_as_asked(workspace: &Workspace, flags: &Plan) -> Outcome<Snapshot> {
     let program = version::program(wish.recipe(workspace)?.machine.since);
     let staged = Staged::new(workspace, &program, &wish)?;
     let recipe = &staged.recipe;
-    let physical_size = firmware::physical_size(
-        recipe.machine,
-        recipe.machine.cpu(recipe.cpu.as_deref())?,
-        flags.address_bits,
-    )?;
+    let physical_size = firmware::physical_size(&staged.boot.cpu, flags.address_bits)?;
     let tree = match (given, recipe.machine.tree) {
         (Some(tree), _) => Some(tree),
         // A packed tree is for a machine that has none.

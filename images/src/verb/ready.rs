@@ -105,7 +105,7 @@ impl Staged {
         let mut boot = Boot {
             machine: recipe.machine,
             way_in,
-            cpu: recipe.machine.cpu(recipe.cpu.as_deref())?.map(str::to_owned),
+            cpu: recipe.machine.cpu(recipe.cpu.as_deref())?.to_owned(),
             memory: recipe.machine.memory(recipe.memory)?,
             cpus: recipe.machine.cpus(recipe.cpus)?,
             image: scratch.file("image"),

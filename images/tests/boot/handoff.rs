@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use images::qemu::version;
 use libtest_mimic::Failed;
+
+use crate::Behaviour;
 
 /// How a run of the tool ended.
 pub struct Ended {
@@ -129,4 +132,15 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// A behaviour of the QEMU that the set-up brings beside Debian's, which is ignored where it could not be had.
+pub fn on_newer_qemu(
+    name: impl Into<String>,
+    check: impl FnOnce(&str) -> Result<(), Failed> + Send + 'static,
+) -> Behaviour {
+    let qemu = version::newer();
+    let is_there = qemu.is_some();
+    let behaviour = Behaviour::new(name, move || check(&qemu.unwrap_or_default()));
+    Behaviour { is_ignored: !is_there, ..behaviour }
 }

@@ -1,10 +1,7 @@
 //! Kernels that boot behind the same loader, one behaviour each.
 
-use images::qemu::version;
-use libtest_mimic::Failed;
-
 use crate::Behaviour;
-use crate::handoff::{boot, handoff_with};
+use crate::handoff::{boot, handoff_with, on_newer_qemu};
 
 /// What our kernel reaches one after the other: a line of its report each.
 const MILESTONES: [(&str, &str); 8] = [
@@ -133,15 +130,4 @@ pub fn all() -> Vec<Behaviour> {
         }));
     }
     list
-}
-
-/// A behaviour of the QEMU that the set-up brings beside Debian's, which is ignored where it could not be had.
-pub fn on_newer_qemu(
-    name: impl Into<String>,
-    check: impl FnOnce(&str) -> Result<(), Failed> + Send + 'static,
-) -> Behaviour {
-    let qemu = version::newer();
-    let is_there = qemu.is_some();
-    let behaviour = Behaviour::new(name, move || check(&qemu.unwrap_or_default()));
-    Behaviour { is_ignored: !is_there, ..behaviour }
 }

@@ -12,7 +12,7 @@ use shared_abi::image::header::{HEADER_PAGE, Header};
 
 use crate::Behaviour;
 use crate::early::image;
-use crate::handoff::{Ended, Scratch, boot, handoff, handoff_with, number};
+use crate::handoff::{Ended, Scratch, boot, handoff, handoff_with, number, on_newer_qemu};
 
 /// CPU models that `virt` is tried with.
 const CPUS: [&str; 6] = ["cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1", "max"];
@@ -153,15 +153,13 @@ fn row(
     Behaviour { is_ignored: !is_there, ..Behaviour::new(name, check) }
 }
 
-/// The contract on the QEMU that the set-up brings beside Debian's, which is ignored where it could not be had.
+/// The contract on the newer QEMU.
 fn newer(machine: &Machine, name: String, on: Vec<&'static str>) -> Behaviour {
-    let qemu = version::newer();
-    let is_there = qemu.is_some() && Supply::is_there(machine);
-    let check = move || {
+    let behaviour = on_newer_qemu(name, |qemu| {
         let arguments = [vec!["run", "--kernel", "contract", "--timeout", "60"], on].concat();
-        contract(handoff_with(&arguments, &[("HANDOFF_QEMU", &qemu.unwrap_or_default())])?)
-    };
-    Behaviour { is_ignored: !is_there, ..Behaviour::new(name, check) }
+        contract(handoff_with(&arguments, &[("HANDOFF_QEMU", qemu)])?)
+    });
+    Behaviour { is_ignored: behaviour.is_ignored || !Supply::is_there(machine), ..behaviour }
 }
 
 /// The RAM that the machine states, in MiB.

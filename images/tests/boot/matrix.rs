@@ -66,12 +66,12 @@ fn on(which: &str, qemu: &str) -> Vec<Behaviour> {
         }));
     };
     for machine in rows {
-        match machine.cpu {
-            Some(_) => cpus
+        match machine.cpu_fixed {
+            false => cpus
                 .iter()
                 .filter(|cpu| machine.memory.bytes() < 1 << 40 || !NARROW.contains(cpu))
                 .for_each(|cpu| push(None, machine.name, Some(*cpu))),
-            None => push(None, machine.name, None),
+            true => push(None, machine.name, None),
         }
     }
     for (state, number, machine) in STATES {

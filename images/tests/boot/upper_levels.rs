@@ -107,7 +107,7 @@ fn stop(name: &str, file: &[u8], image: &[u8], machine: &str, cpu: &str) -> Resu
     let boot = Boot {
         machine,
         way_in: machine.way_in,
-        cpu: machine.cpu(Some(cpu))?.map(str::to_owned),
+        cpu: machine.cpu(Some(cpu))?.to_owned(),
         memory: machine.memory(None)?,
         cpus: machine.cpus(None)?,
         image: Path::new(file.path()).to_owned(),
