@@ -14,6 +14,7 @@
 //! Never by set and way: that reaches neither system caches nor other CPUs, and its cost grows with the cache.
 //! Emulation has no caches, so what this module does is shown by a model of the lines, not by the boot itself.
 
+use aarch64_cpu::registers::{MIDR_EL1, Readable};
 use shared_abi::addr::VirtRange;
 
 use crate::barrier;
@@ -83,9 +84,7 @@ pub fn make_executable(written: impl Iterator<Item = VirtRange>, reach: Reach) {
 
 /// Cortex-A53 up to r0p2 has errata in its cleans (819472, 824069, 827319), and none in those that invalidate as well.
 fn cleans_by_invalidating() -> bool {
-    let midr: u64;
-    // SAFETY: reading MIDR_EL1 has no effect.
-    unsafe { instruction!("mrs {}, midr_el1", out(reg) midr, options(nomem, nostack, preserves_flags)) };
+    let midr = MIDR_EL1.get();
     midr & 0xFFFF_FFF0 == 0x410F_D030 && midr & 0xF <= 2
 }
 
