@@ -38,6 +38,7 @@ impl Verb {
             Self::Tree(flags) => &flags.on.machine,
             Self::Inspect(flags) => &flags.wanted.on.machine,
             Self::Audit(flags) => &flags.wanted.on.machine,
+            Self::Debug(flags) => &flags.wanted.on.machine,
             Self::Check(_) | Self::Explain(_) | Self::Machines => &None,
         };
         machine.as_deref() == Some("list")
@@ -120,6 +121,9 @@ handoff inspect --kernel mine.elf --at fault"
         after_help = "Example: handoff audit --kernel mine.elf; handoff audit --from mine.core --walk 0xffff008000001000"
     )]
     Audit(Audit),
+    /// Write what VS Code and GDB need to debug a boot, and say how to start.
+    #[command(after_help = "Example: handoff debug --kernel mine.elf --dir mine")]
+    Debug(Debug),
     /// Say what the code of an error means and what to do about it.
     #[command(after_help = "Example: handoff explain E0203")]
     Explain(Explain),
@@ -158,6 +162,18 @@ pub struct What {
 pub struct Module {
     name: String,
     file: PathBuf,
+}
+
+impl Module {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file that is packed.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
 }
 
 impl std::str::FromStr for Module {
@@ -280,8 +296,11 @@ pub struct Run {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["recipe", "kernel", "digest", "log", "seed", "dtb", "module", "form"])]
     pub image: Option<PathBuf>,
     /// Wait for a debugger before the first instruction, and say how to start one
-    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "1234", require_equals = true)]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "1234", require_equals = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub gdb: Option<u16>,
+    /// Write the debugger's script to this file, and not to a temporary one
+    #[arg(long, value_name = "FILE", requires = "gdb", conflicts_with = "image")]
+    pub script: Option<PathBuf>,
     /// Print nothing of the machine's console
     #[arg(long)]
     pub quiet: bool,
@@ -371,6 +390,23 @@ pub struct Audit {
     /// Print JSON
     #[arg(long, conflicts_with = "walk")]
     pub json: bool,
+}
+
+/// Flags of `debug`.
+#[derive(Clone, Debug, Args)]
+pub struct Debug {
+    /// What to boot, and on what.
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// Folder that is opened in the editor
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub dir: PathBuf,
+    /// Port at which the machine waits for the debugger
+    #[arg(long, value_name = "PORT", default_value_t = 1234, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+    /// Replace files that are there already
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// An address, in hexadecimal with or without `0x`; underscores may group digits.

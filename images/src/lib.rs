@@ -12,6 +12,7 @@
 pub mod check;
 pub mod cli;
 pub mod debug;
+pub mod editor;
 pub mod elf_form;
 pub mod errors;
 pub mod failure;
@@ -24,6 +25,7 @@ pub mod pack;
 pub mod plan;
 pub mod qemu;
 pub mod recipe;
+pub mod repeat;
 pub mod scratch;
 pub mod size;
 pub mod stage;

@@ -128,9 +128,20 @@ pub const DEFAULT_TIMEOUT: u32 = 60;
 pub struct Seed(Vec<u8>);
 
 impl Seed {
+    /// The seed of a boot that a debugger looks at: its addresses are the same each time.
+    pub fn of_debugger() -> Self {
+        Self(b"handoff --gdb".to_vec())
+    }
+
     /// The bytes, 1 to 32.
     pub fn bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl std::fmt::Display for Seed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

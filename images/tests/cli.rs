@@ -4,12 +4,14 @@ mod support;
 
 use std::path::Path;
 
+use images::editor::{self, Session};
 use support::{ElfBuilder, Folder, assert_golden, contents, handoff, transcript};
 
 #[test]
 fn every_verb_has_help_with_an_example() {
     let folder = Folder::new("help");
-    for verb in ["build", "run", "check", "plan", "tree", "inspect", "audit", "explain", "machines"] {
+    for verb in ["build", "run", "check", "plan", "tree", "inspect", "audit", "debug", "explain", "machines"]
+    {
         let output = handoff(folder.path(), &[verb, "--help"]);
         let text = transcript(&output);
         assert!(text.contains(&format!("Example: handoff {verb}")), "{text}");
@@ -94,6 +96,13 @@ fn mistakes_are_one_line_and_what_to_do_with_status_2_and_leave_nothing_behind()
         &["plan", "hlelo"],
         &["run", "--image", "x", "--kernel", "y"],
         &["plan", "--slide", "x"],
+        &["debug", "--dir", "no/such/folder"],
+        &["debug", "wrong.toml"],
+        &["debug", "--kernel", "text.elf"],
+        &["debug", "--port", "0"],
+        &["run", "--gdb=0"],
+        &["run", "--script", "handoff.gdb"],
+        &["run", "--gdb", "--script", "no/such/handoff.gdb"],
         &["explain", "E0299"],
         &["explain", "OutsideWindwo"],
     ] {
@@ -196,6 +205,20 @@ fn a_file_of_another_kind_is_named_in_every_verb_and_nothing_is_booted() {
     }
     assert_golden("foreign.txt", &all);
     assert_eq!(folder.names(), before);
+}
+
+#[test]
+fn an_editor_s_files_are_these() {
+    let run = ["run", "hello", "--append=a b", "--gdb=1234"].map(str::to_owned);
+    let session = Session {
+        title: "hello on virt",
+        program: "/handoff/target/hello",
+        tool: "/handoff/scripts/handoff",
+        run: &run,
+        script: "/mine/handoff.gdb",
+    };
+    assert_golden("launch.json", &editor::launch(&session));
+    assert_golden("tasks.json", &editor::tasks(&session));
 }
 
 #[test]

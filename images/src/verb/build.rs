@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::output;
 use crate::cli::Build;
+use crate::debug::{self, Debugged};
 use crate::elf_form;
 use crate::failure::{Failure, Outcome, folder_is_there, read, write_atomically};
 use crate::machine::Machine;
 use crate::recipe::{self, Form};
 use crate::size::readable;
 use crate::style::Style;
-use crate::verb::prepare::{Purpose, prepare};
+use crate::verb::prepare::{self, Purpose, prepare};
 use crate::workspace::Workspace;
 
 pub fn build(workspace: &Workspace, flags: &Build) -> Outcome<u8> {
@@ -59,7 +60,9 @@ pub fn build(workspace: &Workspace, flags: &Build) -> Outcome<u8> {
     }
     let [(loader, _), (kernel, _)] = &symbols;
     let full = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let script = prepared.script(&full(loader), &full(kernel), None)?;
+    let place = prepare::place(&packed.bytes)?;
+    let (loader, kernel) = (full(loader), full(kernel));
+    let script = debug::script(&Debugged { loader: &loader, kernel: &kernel, place, port: None });
     write_atomically(&beside(".gdb"), script.as_bytes())?;
     write_atomically(&flags.output, bytes)?;
     let style = Style::stdout();

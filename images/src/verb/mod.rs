@@ -3,6 +3,8 @@
 mod audit;
 mod build;
 mod check;
+mod debug;
+mod debugger;
 mod explain;
 mod given;
 mod inspect;
@@ -36,6 +38,7 @@ pub fn perform(cli: &Cli) -> u8 {
         Verb::Tree(flags) => tree::tree(&workspace, flags),
         Verb::Inspect(flags) => inspect::inspect(&workspace, flags),
         Verb::Audit(flags) => audit::audit(&workspace, flags),
+        Verb::Debug(flags) => debug::debug(&workspace, flags),
         Verb::Explain(flags) => explain::explain(flags),
         Verb::Machines => machines(),
     };

@@ -63,13 +63,23 @@ fn plan_as_asked(workspace: &Workspace, flags: &Plan) -> Outcome<Snapshot> {
     let wish = Wish { tree_stays, ..Wish::new(&flags.wanted) };
     let program = version::program(wish.recipe(workspace)?.machine.since);
     let staged = Staged::new(workspace, &program, &wish)?;
+    plan_staged(&program, &staged, flags, given)
+}
+
+/// Plans the boot of what was packed; `given` is the tree in place of the machine's own.
+pub fn plan_staged(
+    program: &str,
+    staged: &Staged,
+    flags: &Plan,
+    given: Option<Vec<u8>>,
+) -> Outcome<Snapshot> {
     let recipe = &staged.recipe;
     let physical_size = firmware::physical_size(&staged.boot.cpu, flags.address_bits)?;
     let tree = match (given, recipe.machine.tree) {
         (Some(tree), _) => Some(tree),
         // A packed tree is for a machine that has none.
         (None, Tree::Debian(_)) if recipe.device_tree.is_some() => None,
-        (None, _) => Some(machine_tree(&program, &staged)?),
+        (None, _) => Some(machine_tree(program, staged)?),
     };
     let loader = staged.loader.as_deref().ok_or_else(|| {
         Failure::new("no loader was built", "plan an image that is packed here, from a kernel or a recipe")
@@ -85,7 +95,7 @@ fn plan_as_asked(workspace: &Workspace, flags: &Plan) -> Outcome<Snapshot> {
         image: staged.image.len() as u64,
         initrd: initrd_length,
     };
-    let places = places(flags, &staged, load)?;
+    let places = places(flags, staged, load)?;
     let initrd = match (&flags.tree, initrd_length) {
         (None, _) | (_, 0) => None,
         (Some(_), length) => PhysAddr::new(places.initrd).and_then(|start| PhysRange::new(start, length)),

@@ -6,7 +6,7 @@ use elfloader::kernel_elf::KernelElf;
 use shared_abi::image::{BootFlags, Kind, LogLevel};
 
 use crate::check;
-use crate::debug::{self, Debugged};
+use crate::debug::Place;
 use crate::failure::{Outcome, read};
 use crate::foreign;
 use crate::inspect::capture;
@@ -39,13 +39,11 @@ pub struct Prepared {
     pub kernel: PathBuf,
 }
 
-impl Prepared {
-    /// A GDB script for the image, for a machine that listens at `port`; the stages' files may have been copied.
-    pub fn script(&self, loader: &Path, kernel: &Path, port: Option<u16>) -> Outcome<String> {
-        let image = check::image(&self.packed.bytes)?;
-        let leave = capture::pause_address(&self.packed.bytes, &image.header)? + 4;
-        Ok(debug::script(&Debugged { loader, kernel, entry: image.kernel.entry, leave, port }))
-    }
+/// Where the kernel of any image is told: by the loader, as it leaves.
+pub fn place(image: &[u8]) -> Outcome<Place> {
+    let checked = check::image(image)?;
+    let leave = capture::pause_address(image, &checked.header)? + 4;
+    Ok(Place::Told { entry: checked.kernel.entry, leave })
 }
 
 /// Builds the stages where needed, packs them, and checks the result.

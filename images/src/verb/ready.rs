@@ -13,7 +13,7 @@ use crate::machine::WayIn;
 use crate::qemu::command::{Boot, escape};
 use crate::qemu::supply::Supply;
 use crate::qemu::version::{self, Asked};
-use crate::recipe::{Digest, KernelSource, Recipe};
+use crate::recipe::{Digest, KernelSource, Recipe, Seed};
 use crate::scratch::Scratch;
 use crate::u_boot;
 use crate::verb::given;
@@ -56,8 +56,8 @@ pub struct Wish<'a> {
     pub image: Option<&'a PathBuf>,
     /// Whether a person's terminal is on standard input.
     pub interactive: bool,
-    /// The port that a debugger will connect to.
-    pub port: Option<u16>,
+    /// Whether every boot is to have the same addresses: a seed for what was given none.
+    pub repeats: bool,
     /// What the boot may and must do.
     pub flags: BootFlags,
     /// Whether the tree is handed over as it is, so that nobody adds a command line to it.
@@ -71,7 +71,7 @@ impl<'a> Wish<'a> {
             wanted,
             image: None,
             interactive: false,
-            port: None,
+            repeats: false,
             flags: BootFlags::SEMIHOSTING,
             tree_stays: false,
         }
@@ -95,6 +95,9 @@ impl Staged {
     /// Builds, packs and writes what is needed. `program` is QEMU, for machines whose tree it completes.
     pub fn new(workspace: &Workspace, program: &str, wish: &Wish<'_>) -> Outcome<Self> {
         let mut recipe = wish.recipe(workspace)?;
+        if wish.repeats {
+            recipe.seed.get_or_insert_with(Seed::of_debugger);
+        }
         let way_in = wish.wanted.on.way_in(&recipe)?;
         let append = hand_over(wish, way_in, &mut recipe)?;
         let scratch = Scratch::new()?;
@@ -139,7 +142,7 @@ impl Staged {
                     let whole = Boot { way_in: WayIn::Image, image: tree, supply, ..boot.clone() };
                     recipe.device_tree = Some(dump_tree(program, &whole, &scratch)?);
                 }
-                let prepared = pack(workspace, &recipe, &boot, wish, &scratch)?;
+                let prepared = pack(workspace, &recipe, &boot, wish.flags)?;
                 (prepared.packed.bytes, Some(prepared.loader), Some(prepared.kernel))
             }
         };
@@ -180,11 +183,6 @@ impl Ready {
     /// Whether QEMU will do; asked once.
     pub fn check_version(&mut self) -> Outcome<()> {
         self.asked.take().map_or(Ok(()), |asked| asked.answer().map(drop))
-    }
-
-    /// The GDB script, if a port was wished for and the image was packed here.
-    pub fn script(&self) -> Option<PathBuf> {
-        Some(self.staged.scratch.file("gdb")).filter(|path| path.is_file())
     }
 }
 
@@ -235,22 +233,12 @@ pub fn dump_tree(program: &str, boot: &Boot, scratch: &Scratch) -> Outcome<PathB
 }
 
 /// Packs the image and writes the file that QEMU boots, in the form that the way in wants.
-fn pack(
-    workspace: &Workspace,
-    recipe: &Recipe,
-    boot: &Boot,
-    wish: &Wish<'_>,
-    scratch: &Scratch,
-) -> Outcome<Prepared> {
+fn pack(workspace: &Workspace, recipe: &Recipe, boot: &Boot, flags: BootFlags) -> Outcome<Prepared> {
     // The loader goes by a hint before it looks for a packed tree.
     let tree_hint = if recipe.device_tree.is_some() { 0 } else { given::tree_hint(boot)? };
     // The file was written by the process that boots it: nothing can have happened to it.
-    let purpose = Purpose { flags: wish.flags, tree_hint, digest: Digest::None };
+    let purpose = Purpose { flags, tree_hint, digest: Digest::None };
     let prepared = prepare(workspace, recipe, purpose)?;
-    if let Some(port) = wish.port {
-        let script = prepared.script(&prepared.loader, &prepared.kernel, Some(port))?;
-        write_atomically(&scratch.file("gdb"), script.as_bytes())?;
-    }
     write(boot, &prepared.packed.bytes)?;
     Ok(prepared)
 }

@@ -1,15 +1,16 @@
 //! `handoff run`: boots an image in QEMU and turns what happened into words and an exit status.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 use shared_abi::image::BootFlags;
 use shared_abi::verdict::{Ending, STATUS_HOST_ERROR, STATUS_INTERRUPTED, STATUS_TIME_OUT, Verdict};
 
-use super::output;
+use super::{debugger, output};
 use crate::cli::Run;
 use crate::errors;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, folder_is_there, write_atomically};
 use crate::inspect::view::{Blob, View};
 use crate::inspect::{self, moment_text};
 use crate::qemu::child::{self, Ended, How};
@@ -22,6 +23,7 @@ use crate::verb::witness::{Seen, Witness};
 use crate::workspace::Workspace;
 
 pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
+    flags.script.as_deref().map(folder_is_there).transpose()?;
     let keep = flags.keep.as_deref().map(Keep::in_folder).transpose()?;
     let echo = !flags.json && !flags.quiet;
     let interactive = child::has_terminal() && echo;
@@ -32,14 +34,14 @@ pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
     let wish = Wish {
         image: flags.image.as_ref(),
         interactive,
-        port: flags.gdb,
+        repeats: flags.gdb.is_some(),
         flags: if watched { BootFlags::SEMIHOSTING | BootFlags::PAUSE } else { BootFlags::SEMIHOSTING },
         ..Wish::new(&flags.wanted)
     };
     let mut ready = Ready::new(workspace, &wish)?;
     ready.check_version()?;
     if let Some(port) = flags.gdb {
-        wait_for_debugger(&mut ready, port)?;
+        wait_for_debugger(&mut ready, port, flags.script.as_deref())?;
     }
     // A person with a debugger takes as long as they take.
     let patience = if flags.gdb.is_some() { u32::MAX } else { ready.staged.recipe.timeout };
@@ -81,13 +83,17 @@ pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
 }
 
 /// Makes the machine wait, and says what to type.
-fn wait_for_debugger(ready: &mut Ready, port: u16) -> Outcome<()> {
+fn wait_for_debugger(ready: &mut Ready, port: u16, file: Option<&Path>) -> Outcome<()> {
     // QEMU would say it too, but in words of its own and after the line below.
     std::net::TcpListener::bind(("localhost", port))
         .map_err(|_| Failure::new(format!("port {port} is in use"), "give another, as in --gdb=2345"))?;
     ready.arguments.extend(["-S".into(), "-gdb".into(), format!("tcp:localhost:{port}")]);
-    let line = match ready.script() {
-        Some(script) => format!("gdb-multiarch -x {}", script.display()),
+    let line = match debugger::of_staged(&ready.program, &ready.staged, port)? {
+        Some(script) => {
+            let file = file.map_or_else(|| ready.staged.scratch.file("gdb"), Path::to_owned);
+            write_atomically(&file, script.as_bytes())?;
+            format!("gdb-multiarch -x {}", file.display())
+        }
         None => format!("gdb-multiarch -ex 'target remote localhost:{port}'"),
     };
     eprintln!("waiting for a debugger: {line}");

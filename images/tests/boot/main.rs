@@ -3,6 +3,7 @@
 //! They need what the set-up provides, so they run where `scripts/test.sh` (or a sourced `target/handoff-env.sh`) sets
 //! HANDOFF_QEMU, and are counted as ignored elsewhere. One by name: `cargo test -p images --test boot NAME`.
 
+mod debuggers;
 mod early;
 #[path = "../../../elfloader/tests/elf_builder/mod.rs"]
 mod elf_builder;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         entry_code::all(),
         errata::all(),
         stopped::all(),
+        debuggers::all(),
         readme::all(),
         moments::all(),
         mistakes::all(),
