@@ -42,16 +42,18 @@ check() {
     fi
 }
 
-# Tests that are ignored there say why where they are. Some exposed addresses become pointers again, as on the machine.
+# Tests that are ignored there say why where they are. Some exposed addresses become pointers again, as on the machine;
+# the property tests ask for their folder and for how many cases to try, the tables of the spaces' tests live to the end.
 miri() {
     if ! command -v rustup >/dev/null; then
         echo "skipped miri: it needs rustup's nightly compiler (https://rustup.rs)"
         return
     fi
     rustup toolchain install nightly --profile minimal --component miri --component rust-src >/dev/null
-    local run=(env MIRIFLAGS=-Zmiri-permissive-provenance cargo +nightly miri test --locked --target-dir "$target/miri" --lib)
+    local flags="-Zmiri-permissive-provenance -Zmiri-disable-isolation" miri=(cargo +nightly miri test --locked --target-dir "$target/miri" --lib)
+    local run=(env MIRIFLAGS="$flags" PROPTEST_CASES=32 "${miri[@]}")
     check "miri: heap, lock, direct map" "${run[@]}" -p kernel -- heap:: lock:: frames::direct_map
-    check "miri: address spaces" "${run[@]}" -p kernel -- address_space::tests::a_block
+    check "miri: address spaces" env MIRIFLAGS="$flags -Zmiri-ignore-leaks" "${miri[@]}" -p kernel -- address_space::tests::a_block
     check "miri: MMIO, caches, translation" "${run[@]}" -p handoff-bare
     check "miri: notes, symbols" "${run[@]}" -p shared-abi -- note::tests::a_ symbols::
 }
