@@ -5,8 +5,9 @@
 #   scripts/bench.sh           all of it
 #   scripts/bench.sh boot      the loader's budgets: its size, what it does with the MMU off, and instructions from its
 #                              first to the kernel's first, by stage, kernel, RAM, CPUs and machine
+#   scripts/bench.sh kernel    frame allocator, heap and page tables beside their peers (kernel/bench, by callgrind), and what
+#                              a kernel feels: a page mapped, a fault resolved, EL0 and back, another space
 #   scripts/bench.sh check     what of that is held, in seconds: exit status 1 if anything is over
-#   scripts/bench.sh kernel    frame allocator, heap and page tables beside their peers (kernel/bench, by callgrind)
 #
 # The boot is counted on QEMU's virt machine with `-icount shift=0`: one instruction is one nanosecond of the machine's
 # counter, which QEMU's 62.5 MHz resolve to 16 instructions. Nothing is printed by the loader meanwhile (--log quiet), and
@@ -44,6 +45,14 @@ declare -Ar held=(
     [scratch memory]=57344
     [stacks]=36864
     [tables]=114688
+    [page of a user space: taken, zeroed and mapped]=590
+    [page of a user space: mapped]=270
+    [page of a user space: unmapped everywhere and freed]=1290
+    [fault of the kernel, stepped over by a hook]=295
+    [fault of the kernel, a zeroed page mapped by a hook]=920
+    [EL0 and back by a call]=880
+    [another space]=40
+    [another space, EL0 and back by a call]=925
 )
 status=0
 
@@ -147,12 +156,22 @@ bench_boots() {
     row "$kernel, raspi3b" "$(least "${held[boot raspi3b]}" 65536 none --machine raspi3b)" 100000 "${held[boot raspi3b]}"
 }
 
+# What a kernel feels of its memory: the mean of many, counted by itself.
+bench_costs() {
+    local said name value
+    said=$(scripts/handoff run --kernel costs --log quiet --append nokaslr --cpu cortex-a53 -- -icount shift=0 | tr -d '\r')
+    while read -r _ value name; do
+        row "$name" "$value" '' "${held[$name]}"
+    done < <(grep '^cost ' <<<"$said")
+}
+
 # What is held, and nothing else.
 bench_check() {
     printf '%-56s %12s %10s\n' '' 'measured' 'target'
     bench_boots
     bench_before_mmu
     bench_size
+    bench_costs
 }
 
 bench_boot() {
@@ -182,6 +201,8 @@ bench_boot() {
 
 bench_kernel() {
     local part
+    echo '== what a kernel feels, instructions on the machine'
+    bench_costs
     for part in frames heap page_tables; do
         echo "== $part"
         "$HANDOFF_HOST_CARGO" run --locked --quiet --release --manifest-path kernel/bench/Cargo.toml \

@@ -114,7 +114,7 @@ mod costs {
             space.populate(with, pages(start, 1), Rights::ReadWrite, PageSize::Size4K).map_err(failed)?;
         }
         // SAFETY: the program lies in read-only data.
-        let code = unsafe { &*&raw const program };
+        let code = unsafe { &program };
         space.write(with, pages(CODE, 1).start(), code).map_err(failed)?;
         space.protect(with, pages(CODE, 1), Rights::ReadExecute).map_err(failed)?;
         Ok(space)

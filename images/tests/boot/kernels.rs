@@ -40,6 +40,10 @@ pub fn all() -> Vec<Behaviour> {
     list.push(Behaviour::new("memory_functions_do_what_bytes_one_by_one_would", || {
         boot("memory_functions", &[])?.expect_status(0)?.expect_said("20400 pieces moved").map(drop)
     }));
+    list.push(Behaviour::new("what_a_kernel_feels_of_its_memory_is_counted", || {
+        let ended = boot("costs", &[])?.expect_status(0)?;
+        ended.expect_said("page of a user space: mapped")?.expect_said("EL0 and back by a call").map(drop)
+    }));
     list.push(Behaviour::new("memory_appears_where_its_fault_is_resolved", || {
         boot("demand", &[])?.expect_status(0)?.expect_said("256 pages were mapped by 256 faults").map(drop)
     }));

@@ -243,7 +243,7 @@ impl<O: Owner> Tree<O> {
         range: VirtRange,
     ) -> Result<(), SpaceError> {
         // A handful at a time, because the allocator is also what the tables are read through.
-        const HANDFUL: usize = 64;
+        const HANDFUL: usize = 16;
         let mut failure = Ok(());
         let mut from = Some(range.start());
         while let Some(start) = from.take() {
@@ -263,7 +263,7 @@ impl<O: Owner> Tree<O> {
                 count += 1;
                 ControlFlow::Continue(())
             })?;
-            for (first, size) in blocks.into_iter().flatten() {
+            for (first, size) in blocks.into_iter().take(count).flatten() {
                 if let Err(error) = Block::<O>::from_leaf(first, size).free(with.frames) {
                     failure = Err(error.into());
                 }

@@ -3,6 +3,7 @@
 
 use super::memory::{FrameMemory, LineWords, OwnedFrame, OwnedLine, PageWords};
 use crate::address_space::{TableFrame, TableMemory};
+use handoff_bare::cache;
 use shared_abi::addr::{PAGE, PAGE_SHIFT};
 use shared_abi::page_table::Table;
 
@@ -51,9 +52,8 @@ impl FrameMemory for DirectMap {
 
     fn clear(&mut self, frame: OwnedFrame, count: u64) {
         let address = (frame.number() << PAGE_SHIFT).wrapping_add(self.offset);
-        let page = core::ptr::with_exposed_provenance_mut::<u8>(address as usize);
         // SAFETY: as in `page`, for each of the `count` frames: the allocator owns all of them.
-        unsafe { page.write_bytes(0, (count * PAGE) as usize) }
+        unsafe { cache::zero_pages(address, count * PAGE) }
     }
 }
 

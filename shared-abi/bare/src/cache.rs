@@ -106,7 +106,7 @@ fn clean_to_unification(range: VirtRange, line: u64) {
     }
 }
 
-/// Zeroes whole pages, by cache block where DCZID_EL0 allows.
+/// Zeroes whole pages, by cache block where DCZID_EL0 allows; on a host by bytes.
 ///
 /// # Safety
 ///
@@ -114,6 +114,11 @@ fn clean_to_unification(range: VirtRange, line: u64) {
 // One copy: the loader zeroes in several places, and none of them is short of a call.
 #[inline(never)]
 pub unsafe fn zero_pages(virt_start: u64, length: u64) {
+    if cfg!(not(target_arch = "aarch64")) {
+        let start = core::ptr::with_exposed_provenance_mut::<u8>(virt_start as usize);
+        // SAFETY: the caller gives the range away.
+        return unsafe { start.write_bytes(0, length as usize) };
+    }
     let dczid: u64;
     // SAFETY: reading DCZID_EL0 has no effect.
     unsafe { instruction!("mrs {}, dczid_el0", out(reg) dczid, options(nomem, nostack, preserves_flags)) };
