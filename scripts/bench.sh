@@ -7,6 +7,7 @@
 #                              first to the kernel's first, by stage, kernel, RAM, CPUs and machine
 #   scripts/bench.sh kernel    frame allocator, heap and page tables beside their peers (kernel/bench, by callgrind), and what
 #                              a kernel feels: a page mapped, a fault resolved, EL0 and back, another space
+#   scripts/bench.sh plot      the boot, written to docs/boot-cost.json and docs/boot-cost.svg as well
 #   scripts/bench.sh check     what of that is held, in seconds: exit status 1 if anything is over
 #
 # The boot is counted on QEMU's virt machine with `-icount shift=0`: one instruction is one nanosecond of the machine's
@@ -19,17 +20,18 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 what=${1:-all}
 case $what in
-    all | boot | check | kernel) ;;
+    all | boot | check | kernel | plot) ;;
     -h | --help)
         sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}"
         exit 0
         ;;
     *)
-        echo "bench.sh: no part is named '$what': use boot, check or kernel" >&2
+        echo "bench.sh: no part is named '$what': use boot, check, kernel or plot" >&2
         exit 2
         ;;
 esac
 target=${CARGO_TARGET_DIR:-target}
+points=$target/bench.points
 
 # What is held; code and constants with some room, since another compiler makes them a little larger.
 declare -Ar held=(
@@ -94,6 +96,9 @@ row() {
     fi
     printf '%-56s %12s %10s  %s\n' "$1" "$2" "${3:-}" "$verdict"
 }
+
+# point GROUP NAME VALUE: what the picture shows.
+point() { printf '%s\t%s\t%s\n' "$@" >>"$points"; }
 
 # The loader's parts in memory, by the linker script's marks.
 bench_size() {
@@ -175,28 +180,53 @@ bench_check() {
 }
 
 bench_boot() {
-    local bytes digest machine small large
+    local bytes digest machine cpus memory count small=
+    : >"$points"
     printf '%-56s %12s %10s\n' '' 'measured' 'target'
     bench_boots
     echo 'boot of a 64 KiB kernel by stage'
-    boot 65536 none --cpu cortex-a53 |
-        awk '$1 == "stage" { name = $0; sub(/^stage +[0-9]+ +/, "", name); printf "    %-52s %12s\n", name, $2 }'
-    for bytes in 65536 1048576 16777216; do
-        for digest in none crc32c; do
-            row "boot of a $((bytes >> 10)) KiB kernel, digest $digest" "$(boot "$bytes" "$digest" --cpu cortex-a53 | total)"
+    while read -r _ count name; do
+        printf '    %-52s %12s\n' "$name" "$count"
+        point stage "$name" "$count"
+    done < <(boot 65536 none --cpu cortex-a53 | grep '^stage ')
+    for digest in none crc32c; do
+        for bytes in 65536 1048576 16777216; do
+            count=$(boot "$bytes" "$digest" --cpu cortex-a53 | total)
+            row "boot of a $((bytes >> 10)) KiB kernel, digest $digest" "$count"
+            point "$digest" $((bytes >> 10)) "$count"
         done
     done
     # xlnx-zcu102 has CPUs that poll all along: it shows no figure of the loader's own.
-    for machine in virt virt-el2 virt-numa xlnx-versal-virt; do
-        row "boot of a 64 KiB kernel on $machine" "$(boot 65536 none --machine "$machine" | total)"
+    for machine in virt virt-el2 virt-numa xlnx-versal-virt raspi3b; do
+        case $machine in
+            raspi3b) count=$(least "${held[boot raspi3b]}" 65536 none --machine "$machine") ;;
+            *) count=$(boot 65536 none --machine "$machine" | total) ;;
+        esac
+        row "boot of a 64 KiB kernel on $machine" "$count"
+        point machine "$machine" "$count"
     done
-    small=$(boot 65536 none --cpu cortex-a72 --memory 128M | total)
-    large=$(boot 65536 none --cpu cortex-a72 --memory 1T | total)
-    row 'boot with 128 MiB of RAM (cortex-a72)' "$small"
-    row 'boot with 1 TiB of RAM (cortex-a72)' "$large"
-    row '  ratio' "$(awk -v small="$small" -v large="$large" 'BEGIN { printf "%.3f", large / small }')" 1.05
+    for cpus in 1 2 4 8; do
+        count=$(boot 65536 none --machine virt-gic3 --cpus "$cpus" | total)
+        row "boot of a 64 KiB kernel on virt-gic3, CPUs: $cpus" "$count"
+        point CPUs "$cpus" "$count"
+    done
+    for memory in 128 1024 65536 1048576; do
+        count=$(boot 65536 none --cpu cortex-a72 --memory "${memory}M" | total)
+        row "boot with $memory MiB of RAM (cortex-a72)" "$count"
+        point RAM "$memory" "$count"
+        small=${small:-$count}
+    done
+    row '  ratio' "$(awk -v small="$small" -v large="$count" 'BEGIN { printf "%.3f", large / small }')" 1.05
     bench_before_mmu
     bench_size
+}
+
+# bench PROGRAM [ARGUMENT…]: a program of kernel/bench.
+bench() {
+    local program=$1
+    shift
+    "$HANDOFF_HOST_CARGO" run --locked --quiet --release --manifest-path kernel/bench/Cargo.toml \
+        --target-dir "$target/bench" --bin "$program" -- "$@"
 }
 
 bench_kernel() {
@@ -205,8 +235,7 @@ bench_kernel() {
     bench_costs
     for part in frames heap page_tables; do
         echo "== $part"
-        "$HANDOFF_HOST_CARGO" run --locked --quiet --release --manifest-path kernel/bench/Cargo.toml \
-            --target-dir "$target/bench" --bin "$part"
+        bench "$part"
     done
 }
 
@@ -221,5 +250,9 @@ case $what in
     boot) bench_boot ;;
     check) bench_check ;;
     kernel) bench_kernel ;;
+    plot)
+        bench_boot
+        bench plot "$points" docs/boot-cost.json docs/boot-cost.svg
+        ;;
 esac
 exit "$status"

@@ -92,4 +92,6 @@ fn request(code: u64, argument: u64) {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-compile_error!("the benches count instructions by valgrind's client requests, written here for x86-64 hosts alone");
+compile_error!(
+    "the benches count instructions by valgrind's client requests, written here for x86-64 hosts alone"
+);
