@@ -366,6 +366,7 @@ list_missing_for_test() {
     local cargo last='' fmt=rustfmt-web clippy=rust-web-clippy
     command -v shellcheck >/dev/null || need shellcheck : "checks the scripts"
     command -v dtc >/dev/null || need device-tree-compiler : "prints what is left of a device tree"
+    command -v aarch64-linux-gnu-g++ >/dev/null || need gcc-aarch64-linux-gnu g++-aarch64-linux-gnu : "builds the kernels in C, C++ and assembly"
     command -v gdb-multiarch >/dev/null || ! can_install gdb-multiarch || need gdb-multiarch : "debugs a boot as a person does"
     command -v chromium >/dev/null || ! can_install chromium || need chromium : "renders the page of inspect --html"
     for cargo in "$host_cargo" "$target_cargo"; do

@@ -9,6 +9,8 @@
 compile_error!("the handoff formats are little-endian and are read in place");
 
 pub mod addr;
+#[cfg(test)]
+mod bindings;
 pub mod boot_info;
 pub mod contract;
 pub mod crc32c;

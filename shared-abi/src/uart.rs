@@ -4,28 +4,28 @@
 //! QEMU ignores both. The access itself is the caller's [`Registers`]: this file touches no hardware.
 
 /// How a kind of port is driven.
-struct Model {
+pub(crate) struct Model {
     /// The default width of an access, in bytes.
-    width: u32,
+    pub(crate) width: u32,
     /// The data register: its offset, or its number where `reg-shift` says how far registers lie apart.
-    data: u64,
+    pub(crate) data: u64,
     /// The status register, likewise.
-    status: u64,
+    pub(crate) status: u64,
     /// Whether `data` and `status` are numbers.
-    spread: bool,
+    pub(crate) spread: bool,
     /// The status bits that say whether there is room for a byte.
-    mask: u32,
+    pub(crate) mask: u32,
     /// What they are if there is.
-    ready: u32,
+    pub(crate) ready: u32,
     /// What to change before the first byte.
-    enable: Option<Enable>,
+    pub(crate) enable: Option<Enable>,
 }
 
 /// A register whose bits are changed once to let a port send.
-struct Enable {
-    register: u64,
-    clear: u32,
-    set: u32,
+pub(crate) struct Enable {
+    pub(crate) register: u64,
+    pub(crate) clear: u32,
+    pub(crate) set: u32,
 }
 
 /// A port that sends as it is found, its registers at fixed offsets of 32 bits each.
@@ -88,7 +88,7 @@ macro_rules! uarts {
                 }
             }
 
-            const fn model(self) -> Model {
+            pub(crate) const fn model(self) -> Model {
                 match self {
                     $(Self::$kind => $model,)*
                 }

@@ -144,7 +144,7 @@ pub fn all() -> Vec<Behaviour> {
 }
 
 /// A behaviour of a row, which is ignored where what the machine needs is not there.
-fn row(
+pub fn row(
     machine: &str,
     name: impl Into<String>,
     check: impl FnOnce() -> Result<(), Failed> + Send + 'static,

@@ -13,6 +13,7 @@ mod errata;
 mod faults;
 mod handoff;
 mod kernels;
+mod languages;
 mod machines;
 mod matrix;
 mod mistakes;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
     let behaviours = [
         verdicts::all(),
         kernels::all(),
+        languages::all(),
         machines::all(),
         faults::all(),
         refusals::all(),

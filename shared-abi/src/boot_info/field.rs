@@ -10,6 +10,8 @@ use crate::wire::load;
 /// What the records of a table are made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
+    /// The record's name.
+    pub name: &'static str,
     /// What a record says, in sentences.
     pub words: &'static str,
     /// Its bytes in this version.
@@ -44,12 +46,14 @@ pub enum FieldKind {
     Virt,
     /// A number with names.
     Named(fn(u32) -> Option<&'static str>),
-    /// Bits.
-    Flags,
+    /// Bits, by name.
+    Flags(&'static [(&'static str, u32)]),
     /// A string of the string table.
     Text,
-    /// An array.
+    /// An array of bytes.
     Bytes,
+    /// An array of numbers of eight bytes.
+    Words,
 }
 
 impl FieldKind {
@@ -82,7 +86,7 @@ field_types! {
     u32: Number;
     u64: Number;
     [u8; 32]: Bytes;
-    [u64; 4]: Bytes;
+    [u64; 4]: Words;
     StringRef: Text;
 }
 
@@ -108,10 +112,10 @@ impl Field {
         let number = || bytes.iter().take(8).rev().fold(0, |number, &byte| number << 8 | u64::from(byte));
         match self.kind {
             FieldKind::Number => Value::Number(number()),
-            FieldKind::Phys | FieldKind::Virt | FieldKind::Flags => Value::Hex(number()),
+            FieldKind::Phys | FieldKind::Virt | FieldKind::Flags(_) => Value::Hex(number()),
             FieldKind::Named(name) => name(number() as u32).map_or(Value::Number(number()), Value::Name),
             FieldKind::Text => Value::Text(strings.get(load(bytes).unwrap_or_default()).unwrap_or_default()),
-            FieldKind::Bytes => Value::Bytes(bytes),
+            FieldKind::Bytes | FieldKind::Words => Value::Bytes(bytes),
         }
     }
 }

@@ -45,6 +45,7 @@ macro_rules! record {
 
         impl $crate::boot_info::Record for $name {
             const LAYOUT: $crate::boot_info::Layout = $crate::boot_info::Layout {
+                name: stringify!($name),
                 words: concat!($($doc),+),
                 size: $size,
                 fields: &[$($crate::boot_info::Field {
@@ -136,7 +137,8 @@ macro_rules! flags {
         }
 
         impl $crate::boot_info::field::FieldType for $name {
-            const KIND: $crate::boot_info::FieldKind = $crate::boot_info::FieldKind::Flags;
+            const KIND: $crate::boot_info::FieldKind =
+                $crate::boot_info::FieldKind::Flags(&[$((stringify!($flag), 1 << $bit)),*]);
         }
     };
 }
