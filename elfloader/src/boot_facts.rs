@@ -25,6 +25,7 @@ use crate::layout;
 use crate::memory_map::Region;
 use crate::plan::{Origin, PlacedPlan};
 use crate::platform::{self, Machine};
+use crate::recorder::Recorders;
 use crate::stage;
 
 /// Most bytes of log that are handed over.
@@ -85,6 +86,8 @@ pub struct Facts<'a> {
     pub entropy: &'a Entropy,
     /// The plan that was carried out.
     pub placed: &'a PlacedPlan<'a>,
+    /// The flight recorders, for a kernel that keeps one.
+    pub recorders: Option<&'a Recorders>,
     /// Relocations that were applied.
     pub relocations: u64,
     /// The memory map as it shall be at the handoff.
@@ -103,6 +106,7 @@ pub fn size(
     kernel_name: &str,
     machine: &Machine<'_>,
     command_line: CommandLine<'_>,
+    has_recorder: bool,
 ) -> BlobSize {
     let size = BlobSize::EMPTY
         .records::<Kernel>(1)
@@ -126,6 +130,7 @@ pub fn size(
         .string(kernel_name.len())
         .string(machine.boot.console_path.len())
         .string(machine.model.len());
+    let size = if has_recorder { size.records::<boot_info::Recorder>(1) } else { size };
     let modules = image.payload.of_kind(Kind::MODULE);
     modules.fold(size, |size, module| size.records::<Module>(1).string(module.name().len()))
 }
@@ -197,6 +202,13 @@ pub fn begin<'b>(facts: &Facts<'_>, buffer: &'b mut [u8]) -> Result<BootInfoWrit
         slide_credited_bits: entropy.layout_bits,
         slide_sources: entropy.layout_sources,
     })?;
+    if let Some(recorders) = facts.recorders {
+        out.push(&boot_info::Recorder {
+            phys_current: recorders.current().start().get(),
+            phys_last: recorders.last().map_or(0, |last| last.start().get()),
+            length: recorders.current().len(),
+        })?;
+    }
     Ok(out)
 }
 

@@ -17,6 +17,7 @@ use crate::kernel_elf::KernelElf;
 use crate::memory_map::{ANYWHERE, MapError, MemoryMap};
 use crate::plan::{LoadPlan, Origin, PlacedPlan, Site};
 use crate::platform::Machine;
+use crate::recorder;
 
 const STUB: &str = "stub above EL1";
 
@@ -115,6 +116,12 @@ pub fn site(
         boot_info_per_extent: EXTENT,
         console: machine.console.as_ref().map(|console| console.pages()),
     }
+}
+
+/// Takes the place of the flight recorders for a kernel that keeps one. That is a wish: without a place there are none.
+pub fn take_recorders(map: &mut MemoryMap<'_>, elf: &KernelElf<'_>) -> Option<PhysRange> {
+    let place = elf.note().wants_recorder().then(|| recorder::place(map.regions())).flatten()?;
+    map.claim(place, RegionKind::RECORDER, "").ok().map(|()| place)
 }
 
 /// Takes the memory that the plan asks for.

@@ -16,6 +16,7 @@ pub mod layout;
 pub mod memory_map;
 pub mod plan;
 pub mod platform;
+pub mod recorder;
 pub mod stage;
 
 #[cfg(test)]

@@ -43,6 +43,7 @@
  * Bits of a note's `wanted`.
  */
 #define HANDOFF_WANTED_SLIDE 1
+#define HANDOFF_WANTED_RECORDER 256
 
 /*
  * What `handoff_open` finds wrong (docs/errors.md).
@@ -93,7 +94,8 @@
 #define HANDOFF_TABLE_LOG 19
 #define HANDOFF_TABLE_STRINGS 20
 #define HANDOFF_TABLE_SYMBOLS 21
-#define HANDOFF_TABLE_LAST 21
+#define HANDOFF_TABLE_RECORDER 41
+#define HANDOFF_TABLE_LAST 41
 
 /*
  * How to take a table.
@@ -117,6 +119,7 @@
 #define HANDOFF_MEMORY_FIRMWARE 11
 #define HANDOFF_MEMORY_NO_MAP 12
 #define HANDOFF_MEMORY_UNADDRESSABLE 13
+#define HANDOFF_MEMORY_RECORDER 14
 #define HANDOFF_MEMORY_ACPI_RECLAIM 32
 #define HANDOFF_MEMORY_ACPI_NVS 33
 #define HANDOFF_MEMORY_EFI_RUNTIME 34
@@ -514,6 +517,14 @@
 #define HANDOFF_SYMBOLS_PHYS_START 0
 #define HANDOFF_SYMBOLS_LENGTH 8
 
+/*
+ * Where the fields of a `recorder` are.
+ */
+#define HANDOFF_RECORDER_SIZE 24
+#define HANDOFF_RECORDER_PHYS_CURRENT 0
+#define HANDOFF_RECORDER_PHYS_LAST 8
+#define HANDOFF_RECORDER_LENGTH 16
+
 #define HANDOFF_VERDICT_PREFIX "verdict: "
 
 #ifndef __ASSEMBLER__
@@ -892,6 +903,17 @@ struct handoff_symbols {
 HANDOFF_ASSERT(sizeof(struct handoff_symbols) == 16);
 HANDOFF_ASSERT(offsetof(struct handoff_symbols, phys_start) == 0);
 HANDOFF_ASSERT(offsetof(struct handoff_symbols, length) == 8);
+
+/* The flight recorders, in a region of their own. */
+struct handoff_recorder {
+    uint64_t phys_current;                           /* Where this boot's lies, begun and without entries: the kernel's to write. */
+    uint64_t phys_last;                              /* Where the last boot's lies, as it was left: the crash record. 0 if none was found. */
+    uint64_t length;                                 /* Bytes of each. */
+};
+HANDOFF_ASSERT(sizeof(struct handoff_recorder) == 24);
+HANDOFF_ASSERT(offsetof(struct handoff_recorder, phys_current) == 0);
+HANDOFF_ASSERT(offsetof(struct handoff_recorder, phys_last) == 8);
+HANDOFF_ASSERT(offsetof(struct handoff_recorder, length) == 16);
 
 /* How each kind of port is driven: a byte goes to `data` while `status` & `mask` is `ready`; before the first
  * byte `clear` and `set` change `control`. `spread`: `data` and `status` are register numbers,

@@ -29,6 +29,7 @@ pub const NOTE_EL2 = 4;
 
 // Bits of a note's `wanted`.
 pub const WANTED_SLIDE = 1;
+pub const WANTED_RECORDER = 256;
 
 // What `handoff_open` finds wrong (docs/errors.md).
 pub const ERROR_MAGIC = 602;
@@ -73,7 +74,8 @@ pub const TABLE_TIMELINE = 18;
 pub const TABLE_LOG = 19;
 pub const TABLE_STRINGS = 20;
 pub const TABLE_SYMBOLS = 21;
-pub const TABLE_LAST = 21;
+pub const TABLE_RECORDER = 41;
+pub const TABLE_LAST = 41;
 
 // How to take a table.
 pub const DIRECTORY_ENTRY_FLAGS_MUST_UNDERSTAND = 1;
@@ -93,6 +95,7 @@ pub const MEMORY_LOADER_RESIDENT = 10;
 pub const MEMORY_FIRMWARE = 11;
 pub const MEMORY_NO_MAP = 12;
 pub const MEMORY_UNADDRESSABLE = 13;
+pub const MEMORY_RECORDER = 14;
 pub const MEMORY_ACPI_RECLAIM = 32;
 pub const MEMORY_ACPI_NVS = 33;
 pub const MEMORY_EFI_RUNTIME = 34;
@@ -628,5 +631,18 @@ pub const Symbols = extern struct {
     length: u64,
     comptime {
         if (@sizeOf(@This()) != 16) @compileError("ABI");
+    }
+};
+
+/// The flight recorders, in a region of their own.
+pub const Recorder = extern struct {
+    /// Where this boot's lies, begun and without entries: the kernel's to write.
+    phys_current: u64,
+    /// Where the last boot's lies, as it was left: the crash record. 0 if none was found.
+    phys_last: u64,
+    /// Bytes of each.
+    length: u64,
+    comptime {
+        if (@sizeOf(@This()) != 24) @compileError("ABI");
     }
 };

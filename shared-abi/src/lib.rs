@@ -20,6 +20,7 @@ pub mod image;
 pub mod memory;
 pub mod note;
 pub mod page_table;
+pub mod recorder;
 pub mod rights;
 pub mod symbols;
 pub mod syndrome;

@@ -123,6 +123,8 @@ kinds! {
     NO_MAP = 12, "no-map", 'N', mapped: false, Machine, Never, "never; not mapped at any granularity";
     /// RAM beyond what the processor can address: listed, never mapped.
     UNADDRESSABLE = 13, "unaddressable", 'U', mapped: false, Machine, Never, "never: the processor cannot address it";
+    /// The flight recorders: this boot's and the last one's.
+    RECORDER = 14, "recorder", 'R', mapped: true, Loader, Later, "its choice; the next boot then finds none";
     /// ACPI tables, free after they are read.
     ACPI_RECLAIM = 32, "ACPI reclaim", '?', mapped: false, Machine, Later, "reserved number";
     /// ACPI non-volatile storage.

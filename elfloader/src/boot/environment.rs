@@ -16,6 +16,7 @@ use crate::error::BootError;
 use crate::image::Image;
 use crate::plan::{Mapping, Policy};
 use crate::platform::{Console, Machine};
+use crate::recorder::Recorders;
 use crate::stage::Stage;
 
 /// Where the parts of the loader's own image lie in physical memory.
@@ -113,6 +114,9 @@ pub trait Environment<'a> {
     /// # Errors
     /// [`TableError`] if there is no table to map the arena with.
     fn load(&mut self, planned: &Planned<'_, 'a>) -> Result<u64, TableError>;
+
+    /// Clears this boot's flight recorder, which [`Self::read`] has read, and writes its header.
+    fn begin_recorder(&mut self, recorders: &Recorders);
 
     /// The tables to map the kernel in: none of the pool's is used.
     ///

@@ -13,6 +13,7 @@ use crate::boot_memory;
 use crate::error::BootError;
 use crate::kernel_elf::KernelElf;
 use crate::plan::{LoadPlan, Placement, Policy, Purpose, Room};
+use crate::recorder::Recorders;
 use crate::stage::Stage;
 
 impl<'a> Mapped<'_, 'a> {
@@ -48,12 +49,17 @@ impl<'s, 'a> Kernel<'s, 'a> {
         let placement = Placement::choose(elf, &policy, found.entropy.layout, ram_end)?;
         let image = &found.opened.image;
         let file = image.range_of(&entry);
-        let facts = boot_facts::size(image, entry.name(), found.machine, found.command_line);
+        let recorders = match boot_memory::take_recorders(map, elf) {
+            Some(place) => Some(Recorders::find(place, environment.read(place)?, environment.crc32c())),
+            None => None,
+        };
+        let facts =
+            boot_facts::size(image, entry.name(), found.machine, found.command_line, recorders.is_some());
         let site = boot_memory::site(image, file, elf, found.machine, map, facts);
         let plan = LoadPlan::new(elf, placement, site, map.regions(), room)?;
         let arena = boot_memory::take_arena(map, &plan)?;
         let placed = plan.place(arena)?;
-        Ok(Planned { found, map, entry, arena, placed })
+        Ok(Planned { found, map, entry, arena, placed, recorders })
     }
 }
 
@@ -65,6 +71,9 @@ impl<'s, 'a> Planned<'s, 'a> {
     ) -> Result<Loaded<'p, 's, 'a>, BootError<'a>> {
         environment.begin(Stage::Load);
         let relocations = environment.load(self)?;
+        if let Some(recorders) = &self.recorders {
+            environment.begin_recorder(recorders);
+        }
         Ok(Loaded { planned: self, relocations })
     }
 }
@@ -116,6 +125,7 @@ impl<'s, 'a, T: KernelTables> Built<'_, 's, 'a, T> {
             command_line: *command_line,
             entropy,
             placed,
+            recorders: self.planned.recorders.as_ref(),
             relocations: self.relocations,
             regions: map.regions(),
             mapped: map.mapped_span().unwrap_or_default(),

@@ -15,6 +15,7 @@ use crate::kernel_elf::KernelElf;
 use crate::memory_map::{MemoryMap, Region};
 use crate::plan::PlacedPlan;
 use crate::platform::{Console, Machine};
+use crate::recorder::Recorders;
 
 /// The image is open: header page, payload table and end marker are right, and all of the loader lies in it.
 pub struct Opened<'a> {
@@ -87,6 +88,7 @@ pub struct Planned<'s, 'a> {
     pub(super) entry: Entry,
     pub(super) arena: PhysRange,
     pub(super) placed: PlacedPlan<'s>,
+    pub(super) recorders: Option<Recorders>,
 }
 
 impl<'s, 'a> Planned<'s, 'a> {

@@ -17,7 +17,8 @@ pub struct Region<'n> {
 }
 
 impl Region<'_> {
-    pub(super) const fn start(&self) -> u64 {
+    /// Its first byte.
+    pub const fn start(&self) -> u64 {
         self.range.start().get()
     }
 

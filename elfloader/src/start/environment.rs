@@ -9,6 +9,7 @@ use elfloader::error::BootError;
 use elfloader::image::Image;
 use elfloader::plan::Mapping;
 use elfloader::platform::{Console, Machine};
+use elfloader::recorder::Recorders;
 use elfloader::stage::Stage;
 use handoff_bare::cache::{self, Reach};
 use shared_abi::addr::{PAGE, PhysRange, VirtRange};
@@ -17,6 +18,7 @@ use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
 use shared_abi::crc32c::Crc32c;
 use shared_abi::image::header::{BootFlags, Header, LogLevel};
 use shared_abi::page_table::{PageTable, TableError};
+use shared_abi::recorder;
 use shared_abi::rights::Rights;
 
 use super::{console, names};
@@ -151,6 +153,21 @@ impl Environment<'static> for Bare {
         self.identity.map(planned.arena(), Rights::ReadWrite)?;
         // SAFETY: image and arena are mapped, writable, and the loader's.
         Ok(unsafe { memory::carry_out(planned.placed()) })
+    }
+
+    fn begin_recorder(&mut self, recorders: &Recorders) {
+        let (place, crc32c) = (recorders.current(), cpu::crc32c());
+        let header = recorders.header(cpu::processor().timer_frequency, crc32c);
+        // SAFETY: `read` has mapped the place writable, the memory map gave it to the recorders alone, and of what was read
+        // there nothing is kept.
+        unsafe {
+            cache::zero_pages(place.start().get(), place.len());
+            (place.start().get() as *mut recorder::Header).write(header);
+        }
+        // A reset may come before the lines have gone out by themselves.
+        if let Some(range) = VirtRange::from_bounds(place.start().get(), place.end()) {
+            cache::clean_to_coherency(range);
+        }
     }
 
     fn tables(&mut self, loaded: &Loaded<'_, '_, 'static>) -> Result<Tables, TableError> {

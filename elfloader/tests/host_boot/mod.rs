@@ -24,6 +24,7 @@ use elfloader::layout;
 use elfloader::memory_map::Region;
 use elfloader::plan::{Mapping, PlacedPlan, Policy, Purpose};
 use elfloader::platform::{Console, Machine};
+use elfloader::recorder::Recorders;
 use elfloader::stage::Stage;
 use shared_abi::addr::{Frame, PAGE, PageSize, PhysAddr, PhysRange, VirtRange};
 use shared_abi::boot_info::{BootInfo, BootInfoWriter, ClosedFeatures, PlatformFlags, WriteError};
@@ -267,6 +268,8 @@ impl<'a, F: FnMut(&PlacedPlan<'_>, &[Region<'_>])> Environment<'a> for Host<'a, 
         planned.placed().relocate(|_, _| relocations += 1);
         Ok(relocations)
     }
+
+    fn begin_recorder(&mut self, _: &Recorders) {}
 
     fn tables(&mut self, loaded: &Loaded<'_, '_, 'a>) -> Result<Tables, TableError> {
         Ok(Tables::new(loaded.planned()))

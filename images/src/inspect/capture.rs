@@ -81,12 +81,20 @@ impl Hold {
     /// Runs the machine until the loader pauses and then on to the kernel's first instruction.
     pub fn enter_kernel(&mut self, timeout: Duration) -> Outcome<Stop> {
         match self.gdb.run_to(self.pause, timeout)? {
-            Stop::At(thread) => {
-                self.gdb.set_program_counter(self.pause + 4)?;
-                self.gdb.step(&thread)
-            }
+            Stop::At(thread) => self.leave_pause(&thread),
             other => Ok(other),
         }
+    }
+
+    /// From where the loader pauses on to the kernel's first instruction, on the CPU that stopped there.
+    pub fn leave_pause(&mut self, thread: &str) -> Outcome<Stop> {
+        self.gdb.set_program_counter(self.pause + 4)?;
+        self.gdb.step(thread)
+    }
+
+    /// Where the loader pauses.
+    pub const fn pause(&self) -> u64 {
+        self.pause
     }
 
     /// The debugger's port.
@@ -123,7 +131,7 @@ impl Hold {
             }
         }
         self.read_boot_info(&mut snapshot)?;
-        self.read_tree(&mut snapshot)?;
+        self.read_named(&mut snapshot)?;
         snapshot.join_runs();
         Ok(snapshot)
     }
@@ -140,16 +148,18 @@ impl Hold {
         Ok(())
     }
 
-    /// Reads the device tree, of which `BootInfo` says where it is: what a plan of the same boot starts from.
-    fn read_tree(&mut self, snapshot: &mut Snapshot) -> Outcome<()> {
+    /// Reads what `BootInfo` names: the device tree, which a plan of the same boot starts from, and the flight recorders.
+    fn read_named(&mut self, snapshot: &mut Snapshot) -> Outcome<()> {
         let Ok(bytes) = snapshot.boot_info() else { return Ok(()) };
-        let tree = BootInfo::decode(&bytes).ok().and_then(|info| info.device_tree());
-        let Some(tree) = tree.map(|tree| tree.phys().aligned_outward(PageSize::Size4K)) else {
-            return Ok(());
-        };
-        for start in (tree.start().get()..tree.end()).step_by(PAGE as usize) {
-            if !self.read_page(snapshot, start)? {
-                break;
+        let Ok(info) = BootInfo::decode(&bytes) else { return Ok(()) };
+        let tree = info.device_tree().map(|tree| tree.phys());
+        let recorders = info.recorder().into_iter().flat_map(|both| [Some(both.current()), both.last()]);
+        for range in recorders.chain([tree]).flatten() {
+            let pages = range.aligned_outward(PageSize::Size4K);
+            for start in (pages.start().get()..pages.end()).step_by(PAGE as usize) {
+                if !self.read_page(snapshot, start)? {
+                    break;
+                }
             }
         }
         Ok(())

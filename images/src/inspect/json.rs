@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use shared_abi::boot_info::{BootInfo, TableId};
 
 use super::view::{Trouble, View, memory_type, rights};
-use super::{moment_text, record};
+use super::{moment_text, record, recordings};
 
 fn hex(value: u64) -> String {
     format!("{value:#x}")
@@ -48,6 +48,12 @@ pub fn json(view: &View<'_>) -> Value {
     });
     if let Some(moment) = &view.snapshot.moment {
         value["moment"] = moment_text::json(moment);
+    }
+    let recordings = view.info.as_ref().map(|info| recordings::of_info(view.snapshot, info));
+    if let Ok(recordings) = recordings
+        && !recordings.is_empty()
+    {
+        value["recordings"] = recordings::json(&recordings);
     }
     value
 }

@@ -29,6 +29,7 @@ pub mod packet;
 pub mod program;
 pub mod pursuit;
 pub mod record;
+pub mod recordings;
 pub mod snapshot;
 pub mod stack;
 pub mod text;

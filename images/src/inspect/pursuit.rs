@@ -71,6 +71,8 @@ pub enum End {
 pub enum Missed {
     /// The machine ended: how, if it said so.
     Ended(Option<Ending>),
+    /// The machine was reset, has booted again, and is at its kernel's first instruction.
+    Restarted,
     /// The time is up.
     TimedOut,
     /// Nobody wanted to wait any longer.
@@ -140,7 +142,10 @@ impl<'a> Pursuit<'a> {
         }
         // All sixteen: the loader's resident reporter ends the machine whichever it is.
         let entries = vectors.into_iter().flat_map(|start| (start..start + 0x800).step_by(0x80));
-        let mut all: Vec<u64> = entries.chain(code.iter().chain(&self.endings).copied()).collect();
+        // Where the loader pauses again if the machine is reset.
+        let pause = self.hold.pause();
+        let others = code.iter().chain(&self.endings).chain([&pause]).copied();
+        let mut all: Vec<u64> = entries.chain(others).collect();
         all.sort_unstable();
         all.dedup();
         for at in &all {
@@ -152,6 +157,13 @@ impl<'a> Pursuit<'a> {
                 Stop::At(thread) => {
                     let [pc, vbar] = self.hold.gdb().some_registers(["pc", "VBAR_EL1"])?;
                     let pc = pc.unwrap_or_default();
+                    if pc == pause {
+                        self.clear_breakpoints(&all)?;
+                        return Ok(Err(match self.hold.leave_pause(&thread)? {
+                            Stop::At(_) => Missed::Restarted,
+                            _ => Missed::Ended(None),
+                        }));
+                    }
                     // Once the kernel has vectors of its own, that address is only code.
                     if let Some(start) = vectors.filter(|start| vbar == Some(*start))
                         && pc.wrapping_sub(start) < 0x800
@@ -203,11 +215,13 @@ impl<'a> Pursuit<'a> {
             }
         };
         if reached.is_ok() {
-            for at in &all {
-                self.hold.gdb().clear_breakpoint(*at)?;
-            }
+            self.clear_breakpoints(&all)?;
         }
         Ok(reached)
+    }
+
+    fn clear_breakpoints(&mut self, all: &[u64]) -> Outcome<()> {
+        all.iter().try_for_each(|at| self.hold.gdb().clear_breakpoint(*at))
     }
 
     /// Every instruction in executable memory that can end the machine.

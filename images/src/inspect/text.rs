@@ -6,7 +6,7 @@ use shared_abi::boot_info::{BootInfo, CpuFlags, EnableMethod};
 use shared_abi::memory::RegionKind;
 
 use super::view::{View, memory_type, rights};
-use super::{moment_text, record};
+use super::{moment_text, record, recordings};
 use crate::size::readable;
 use crate::style::Style;
 
@@ -60,6 +60,10 @@ pub fn text(view: &View<'_>, style: Style) -> String {
             kernel(view, info, &mut page);
             handed(view, info, &mut page);
             others(info, &mut page);
+            for noted in recordings::of_info(view.snapshot, info) {
+                page.heading(&noted.title());
+                noted.shown().iter().for_each(|line| page.line(line));
+            }
         }
         Err(trouble) => {
             page.heading("BootInfo");

@@ -12,6 +12,7 @@ use elfloader::error::BootError;
 use elfloader::image::Image;
 use elfloader::plan::{DirectMap, Mapping, Policy, Slide};
 use elfloader::platform::{Console, Machine};
+use elfloader::recorder::Recorders;
 use elfloader::stage::Stage;
 use shared_abi::addr::{PhysAddr, PhysRange};
 use shared_abi::boot_info::{BootInfoWriter, ClosedFeatures, WriteError};
@@ -134,6 +135,8 @@ impl<'a> Environment<'a> for Host<'a> {
         planned.placed().relocate(|_, _| relocations += 1);
         Ok(relocations)
     }
+
+    fn begin_recorder(&mut self, _: &Recorders) {}
 
     fn tables(&mut self, loaded: &Loaded<'_, '_, 'a>) -> Result<Tables, TableError> {
         Tables::new(loaded.planned(), &self.source.loader)

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared_abi::crc32c::crc32c;
 use shared_abi::image::BootFlags;
@@ -70,18 +70,15 @@ pub fn snapshot(workspace: &Workspace, wanted: &Wanted, stop: &Stop) -> Outcome<
     let (header, _) = shared_abi::image::open(image, crc32c)?;
     let pause = capture::pause_address(image, &header)?;
     let timeout = Duration::from_secs(stop.timeout.unwrap_or(ready.staged.recipe.timeout).into());
-    let kernel = match (&stop.at, &ready.staged.kernel) {
-        (Some(At::Code(what)), None) => {
-            return Err(Failure::new(
+    if let Some(At::Code(what)) = &stop.at {
+        // A name that leads nowhere is told before anything is started.
+        let kernel = ready.staged.kernel.as_ref().ok_or_else(|| {
+            Failure::new(
                 format!("--at {what} needs the kernel's ELF file, and an image has only what the boot reads"),
                 "give the kernel instead of --image, or --at fault, exit or hang",
-            ));
-        }
-        (_, kernel) => kernel.as_ref().map(|path| Program::open(path, workspace.root())).transpose()?,
-    };
-    if let (Some(At::Code(what)), Some(kernel)) = (&stop.at, &kernel) {
-        // A name that leads nowhere is told before anything is started.
-        kernel.find(what)?;
+            )
+        })?;
+        Program::open(kernel, workspace.root())?.find(what)?;
     }
     let is_cut = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -98,38 +95,48 @@ pub fn snapshot(workspace: &Workspace, wanted: &Wanted, stop: &Stop) -> Outcome<
     match &stop.at {
         None | Some(At::Entry) => Ok(entry),
         Some(at) => {
-            later(&mut machine, entry, at, kernel, ready.staged.loader.as_deref(), timeout, workspace)
+            let files = [ready.staged.kernel.as_deref(), ready.staged.loader.as_deref()];
+            later(&mut machine, entry, at, files, timeout, workspace)
         }
     }
 }
 
-/// The snapshot of a later moment.
+/// The snapshot of a later moment; `files` are the ELF files of kernel and loader.
 fn later(
     machine: &mut Machine,
-    entry: Snapshot,
+    mut entry: Snapshot,
     at: &At,
-    kernel: Option<Program>,
-    loader: Option<&Path>,
+    files: [Option<&Path>; 2],
     timeout: Duration,
     workspace: &Workspace,
 ) -> Outcome<Snapshot> {
-    let kernel = kernel.map(|kernel| kernel.entered_at(entry.register("pc").unwrap_or_default()));
-    let wanted = pursuit::Wanted::new(at, kernel.as_ref())?;
-    let loader = loader.map(|path| Program::open(path, workspace.root())).transpose()?;
     if *at == At::Hang {
         eprintln!("waiting for {} s: Ctrl-C shows where the machine is by then", timeout.as_secs());
     }
-    let programs = || kernel.into_iter().chain(loader).collect();
-    let pursuit = Pursuit::new(machine.hold(), entry, programs);
+    let started = Instant::now();
+    let reached = loop {
+        let entered = entry.register("pc").unwrap_or_default();
+        let open = |path: &Path| Program::open(path, workspace.root());
+        let [kernel, loader] = files.map(|path| path.map(open).transpose());
+        let (kernel, loader) = (kernel?.map(|kernel| kernel.entered_at(entered)), loader?);
+        let wanted = pursuit::Wanted::new(at, kernel.as_ref())?;
+        let programs = || kernel.into_iter().chain(loader).collect();
+        let title = entry.title.clone();
+        let pursuit = Pursuit::new(machine.hold(), entry, programs);
+        match pursuit.reach(&wanted, timeout.saturating_sub(started.elapsed()))? {
+            Err(Missed::Restarted) => entry = machine.snapshot(title)?,
+            reached => break reached,
+        }
+    };
     let place = match at {
         At::Code(what) => what,
         At::Fault => "a fault",
         At::Entry | At::Exit | At::Hang => "its end",
     };
     let seconds = timeout.as_secs();
-    pursuit.reach(&wanted, timeout)?.map_err(|missed| match missed {
+    reached.map_err(|missed| match missed {
         Missed::Cut => Failure::new("interrupted: the machine was ended", "give --at hang to see it then"),
-        Missed::TimedOut => Failure::new(
+        Missed::TimedOut | Missed::Restarted => Failure::new(
             format!("the kernel did not come to {place} within {seconds} s{}", machine.last_words()),
             "give more with --timeout SECONDS, or see where it is with --at hang",
         ),

@@ -12,7 +12,7 @@ use crate::cli::Run;
 use crate::errors;
 use crate::failure::{Failure, Outcome, folder_is_there, write_atomically};
 use crate::inspect::view::{Blob, View};
-use crate::inspect::{self, moment_text};
+use crate::inspect::{self, moment_text, recordings};
 use crate::qemu::child::{self, Ended, How};
 use crate::qemu::console::Console;
 use crate::qemu::parked::Parked;
@@ -21,6 +21,9 @@ use crate::verb::keep::Keep;
 use crate::verb::ready::{Ready, Wish};
 use crate::verb::witness::{Seen, Witness};
 use crate::workspace::Workspace;
+
+/// Most lines of a flight recorder that are said.
+const RECORDED: usize = 10;
 
 pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
     flags.script.as_deref().map(folder_is_there).transpose()?;
@@ -77,6 +80,13 @@ pub fn run(workspace: &Workspace, flags: &Run) -> Outcome<u8> {
         }
         let lines = seen.failure.as_ref().and_then(|seen| seen.moment.as_ref()).map(moment_text::brief);
         lines.into_iter().flatten().for_each(|line| eprintln!("{line}"));
+    }
+    // What the boot before left is of interest however this one ended.
+    for noted in seen.recordings().iter().filter(|_| !flags.quiet) {
+        eprintln!("{}", noted.title());
+        noted.lines(RECORDED).iter().for_each(|line| eprintln!("{line}"));
+    }
+    if let Some(failure) = &report.failure {
         output::help(failure.help());
     }
     Ok(report.status)
@@ -233,6 +243,7 @@ impl Report {
             "seconds": ended.elapsed.as_secs_f64(),
             "timeline": view.map(|view| inspect::json::timeline(&view)),
             "moment": moment.map(moment_text::json),
+            "recordings": recordings::json(&seen.recordings()),
             "console": console.text(),
         })
     }
@@ -307,7 +318,7 @@ mod tests {
             json!({
                 "status": 1, "ending": "bad", "verdict": { "good": false, "code": 7 }, "error": null,
                 "words": "the kernel's verdict is bad, its code 7",
-                "help": "look the code up in the kernel: it is the kernel's own", "seconds": 1.5, "timeline": null, "moment": null, "console": "hello\nverdict: bad 7\n",
+                "help": "look the code up in the kernel: it is the kernel's own", "seconds": 1.5, "timeline": null, "moment": null, "recordings": [], "console": "hello\nverdict: bad 7\n",
             })
         );
     }

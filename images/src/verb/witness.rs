@@ -20,7 +20,8 @@ use crate::failure::Outcome;
 use crate::inspect::capture::{self, Hold};
 use crate::inspect::gdb::Stop;
 use crate::inspect::program::Program;
-use crate::inspect::pursuit::{Pursuit, Wanted};
+use crate::inspect::pursuit::{Missed, Pursuit, Wanted};
+use crate::inspect::recordings::{self, Noted};
 use crate::inspect::snapshot::Snapshot;
 use crate::verb::ready::Ready;
 use crate::workspace::Workspace;
@@ -42,6 +43,13 @@ pub struct Seen {
     pub entry: Option<Snapshot>,
     /// The kernel's failure; `None` if it did not fail, or in no way that can be seen from outside.
     pub failure: Option<Snapshot>,
+}
+
+impl Seen {
+    /// What the flight recorders hold, as they were seen last.
+    pub fn recordings(&self) -> Vec<Noted> {
+        self.failure.as_ref().or(self.entry.as_ref()).map(recordings::of).unwrap_or_default()
+    }
 }
 
 /// Whom to watch, and what its code is called.
@@ -103,17 +111,22 @@ impl Subject {
             // Refused, out of time or interrupted: that is the boot's own story, and told by it.
             return Ok(Seen::default());
         }
-        let entry = hold.snapshot(self.title)?;
-        let entered = entry.register("pc").unwrap_or_default();
-        let programs = || {
-            // What cannot be read has no names, and fails all the same.
-            let open = |path: Option<PathBuf>| Program::open(&path?, &self.root).ok();
-            let kernel = open(self.kernel).map(|kernel| kernel.entered_at(entered));
-            kernel.into_iter().chain(open(self.loader)).collect()
+        let (entry, failure) = loop {
+            let entry = hold.snapshot(self.title.clone())?;
+            let entered = entry.register("pc").unwrap_or_default();
+            let programs = || {
+                // What cannot be read has no names, and fails all the same.
+                let open = |path: &Option<PathBuf>| Program::open(path.as_ref()?, &self.root).ok();
+                let kernel = open(&self.kernel).map(|kernel| kernel.entered_at(entered));
+                kernel.into_iter().chain(open(&self.loader)).collect()
+            };
+            let pursuit = Pursuit::new(&mut hold, entry.clone(), programs);
+            match pursuit.reach(&Wanted::failure(), Duration::MAX) {
+                Ok(Err(Missed::Restarted)) => {}
+                // A machine that is gone in the middle of a look has nothing to show, which is no mistake of anybody's.
+                reached => break (entry, reached.ok().and_then(Result::ok)),
+            }
         };
-        let pursuit = Pursuit::new(&mut hold, entry.clone(), programs);
-        // A machine that is gone in the middle of a look has nothing to show, which is no mistake of anybody's.
-        let failure = pursuit.reach(&Wanted::failure(), Duration::MAX).ok().and_then(Result::ok);
         let _ = hold.release();
         Ok(Seen { entry: Some(entry), failure })
     }

@@ -1,7 +1,11 @@
 //! Kernels that boot behind the same loader, one behaviour each.
 
+use images::machine::Machine;
+use images::qemu::supply::Supply;
+use serde_json::Value;
+
 use crate::Behaviour;
-use crate::handoff::{boot, handoff_with, on_newer_qemu};
+use crate::handoff::{Scratch, boot, handoff, handoff_with, on_newer_qemu};
 
 /// What our kernel reaches one after the other: a line of its report each.
 const MILESTONES: [(&str, &str); 8] = [
@@ -43,6 +47,50 @@ pub fn all() -> Vec<Behaviour> {
     list.push(Behaviour::new("what_a_kernel_feels_of_its_memory_is_counted", || {
         let ended = boot("costs", &[])?.expect_status(0)?;
         ended.expect_said("page of a user space: mapped")?.expect_said("EL0 and back by a call").map(drop)
+    }));
+    // Firmware that moves itself to the end of RAM, and one that was there above the loader, leave it alone as well.
+    for machine in ["virt", "virt-el2", "virt-u-boot", "xlnx-versal-virt"] {
+        let is_there = Machine::find(machine).is_ok_and(Supply::is_there);
+        let behaviour = Behaviour::new(
+            format!("a_flight_recorder_survives_a_reset_on_{machine}"),
+            move || {
+                let ended = boot("recorder", &["--machine", machine])?.expect_status(0)?;
+                let ended = ended
+                    .expect_said("boot 1 left 511 entries in its recorder; last words: \"a text that")?;
+                let ended = ended.expect_words(
+                    "Flight recorder of the boot before, boot 1: 511 entries\n… 501 older lines",
+                )?;
+                ended.expect_words("  CPU 0x0  last words: \"a text that is longer than one entry has room for, so that it goes on\"")
+                .map(drop)
+            },
+        );
+        list.push(Behaviour { is_ignored: !is_there, ..behaviour });
+    }
+    list.push(Behaviour::new("what_a_failed_kernel_noted_is_said_beside_the_boot_before_s", || {
+        let ended = boot("recorder", &["--append", "panic"])?.expect_status(1)?;
+        let ended = ended.expect_words("Flight recorder of this boot, boot 2: 1 entry\n")?;
+        ended.expect_words("  CPU 0x0  boot 2 panics\n")?.expect_words("rust_begin_unwind")?;
+        let ended = boot("recorder", &["--append", "panic", "--json"])?.expect_status(1)?;
+        let report: Value = serde_json::from_str(&ended.console)?;
+        let of = |pointer: &str| report.pointer(pointer).cloned().unwrap_or_default();
+        let holds = of("/recordings/0/last") == true
+            && of("/recordings/0/boot") == 1
+            && of("/recordings/1/entries/0/text") == "boot 2 panics";
+        ended.expect(holds, "the recordings are others").map(drop)
+    }));
+    list.push(Behaviour::new("a_flight_recorder_is_inspected_and_kept_in_a_dump", || {
+        let core = Scratch::new("recorder.core", &[])?;
+        // Its first end is the reset.
+        let inspect = ["inspect", "recorder", "--at", "exit", "--dump", core.path()];
+        let live = handoff(&inspect)?.expect_status(0)?;
+        live.expect_said("Flight recorder of this boot, boot 1: 511 entries\n… 447 older lines")?;
+        let kept = handoff(&["inspect", "--from", core.path()])?.expect_status(0)?;
+        kept.expect_said("recorder\n")?.expect_said("  CPU 0x0  last words: ")?;
+        // The audit knows the region, and a kernel that does not ask has none.
+        handoff(&["audit", "recorder"])?.expect_status(0)?;
+        let other = handoff(&["inspect", "hello", "--json"])?.expect_status(0)?;
+        let holds = !other.console.contains("recordings") && other.console.contains("\"recorder\": null");
+        other.expect(holds, "a kernel that asks for none has a recorder").map(drop)
     }));
     list.push(Behaviour::new("memory_appears_where_its_fault_is_resolved", || {
         boot("demand", &[])?.expect_status(0)?.expect_said("256 pages were mapped by 256 faults").map(drop)

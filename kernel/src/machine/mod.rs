@@ -6,6 +6,7 @@ pub mod console;
 pub mod ending;
 pub mod memory;
 pub mod reclaim;
+pub mod recorder;
 pub mod tlb;
 pub mod user;
 pub mod vectors;

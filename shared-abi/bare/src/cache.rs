@@ -5,6 +5,7 @@
 //! | tables, written cacheable | DSB | the walker is coherent with write-back inner-shareable data (Arm ARM D8.2.10) |
 //! | code that is clean to the point of coherency | IC, DSB, ISB | only a stale instruction line could differ |
 //! | code that was just written | DC CVAU, DSB, then the same | IC fetches from the point of unification; not needed where CTR_EL0.IDC = 1 |
+//! | what outlives a reset | DC CVAC, DSB | it is read with caches off, or after they were lost |
 //! | anything else | nothing | one coherent view |
 //!
 //! `ic iallu` costs one instruction whatever the size. It is skipped where CTR_EL0.DIC = 1. By address would not do: an
@@ -86,6 +87,26 @@ pub fn make_executable(written: impl Iterator<Item = VirtRange>, reach: Reach) {
 fn cleans_by_invalidating() -> bool {
     let midr = MIDR_EL1.get();
     midr & 0xFFFF_FFF0 == 0x410F_D030 && midr & 0xF <= 2
+}
+
+/// Writes what lies in data caches to memory: for who reads it with caches off, or after a reset. The range is mapped.
+pub fn clean_to_coherency(range: VirtRange) {
+    let line = CacheType::read().data_line();
+    let mut address = range.start().get() & !(line - 1);
+    let invalidates = cleans_by_invalidating();
+    while address < range.end() {
+        // SAFETY: as in `clean_to_unification`.
+        unsafe {
+            match invalidates {
+                true => {
+                    instruction!("dc civac, {}", in(reg) address, options(nostack, preserves_flags));
+                }
+                false => instruction!("dc cvac, {}", in(reg) address, options(nostack, preserves_flags)),
+            }
+        }
+        address += line;
+    }
+    barrier::dsb(barrier::SY);
 }
 
 fn clean_to_unification(range: VirtRange, line: u64) {

@@ -2,8 +2,9 @@
 
 use shared_abi::boot_info::Conduit;
 
-/// SYSTEM_OFF.
+/// SYSTEM_OFF and SYSTEM_RESET.
 const SYSTEM_OFF: u32 = 0x8400_0008;
+const SYSTEM_RESET: u32 = 0x8400_0009;
 
 /// Calls `function` with its arguments and returns x0; `None` without a conduit. x4 to x17 may be changed by the call.
 ///
@@ -31,4 +32,10 @@ pub unsafe fn call(conduit: Conduit, function: u32, arguments: [u64; 3]) -> Opti
 pub fn system_off(conduit: Conduit) {
     // SAFETY: SYSTEM_OFF takes no argument and touches no memory; a conduit at which nobody listens takes an exception.
     let _ = unsafe { call(conduit, SYSTEM_OFF, [0; 3]) };
+}
+
+/// Resets the machine. Comes back as [`system_off`] does.
+pub fn system_reset(conduit: Conduit) {
+    // SAFETY: as SYSTEM_OFF.
+    let _ = unsafe { call(conduit, SYSTEM_RESET, [0; 3]) };
 }

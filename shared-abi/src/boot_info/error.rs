@@ -91,7 +91,7 @@ errors! {
 /// What a table adds to the code: its number, if this version reads it.
 const fn offset(table: TableId) -> u16 {
     match table.index() {
-        Some(index) => index as u16,
+        Some(_) => table.0 as u16,
         None => 0,
     }
 }

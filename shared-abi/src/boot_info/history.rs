@@ -1,8 +1,10 @@
-//! The flight recorder: stages, log, and the entropy that is left.
+//! What has happened: stages, log, the entropy that is left, and what the last boot left behind.
 
 use super::fault::Fault;
 use super::record::{flags, record};
 use super::strings::StringRef;
+use crate::addr::{PAGE, PhysRange};
+use crate::recorder;
 
 record! {
     /// When a stage of the boot was reached, in ascending order.
@@ -61,5 +63,42 @@ record! {
     check |entropy, _, _| {
         let bits = entropy.credited_bits;
         Fault::unless(bits <= 256, "credited_bits", bits as u64)
+    }
+}
+
+record! {
+    /// The flight recorders, in a region of their own.
+    Recorder, 24 bytes {
+        /// Where this boot's lies, begun and without entries: the kernel's to write.
+        phys_current: u64,
+        /// Where the last boot's lies, as it was left: the crash record. 0 if none was found.
+        phys_last: u64,
+        /// Bytes of each.
+        length: u64,
+    }
+    check |recorder, _, _| {
+        let is_placed = |start: u64| {
+            let range = PhysRange::from_bounds(start, start.saturating_add(recorder.length));
+            range.is_some() && start.is_multiple_of(PAGE)
+        };
+        Fault::unless(recorder.length >= recorder::LENGTH as u64, "length", recorder.length)?;
+        Fault::unless(is_placed(recorder.phys_current), "phys_current", recorder.phys_current)?;
+        let is_apart = recorder.phys_last.abs_diff(recorder.phys_current) >= recorder.length;
+        let is_there = recorder.phys_last != 0;
+        Fault::unless(!is_there || is_placed(recorder.phys_last) && is_apart, "phys_last", recorder.phys_last)
+    }
+}
+
+impl Recorder {
+    /// This boot's recorder.
+    pub fn current(&self) -> PhysRange {
+        PhysRange::from_bounds(self.phys_current, self.phys_current.saturating_add(self.length))
+            .unwrap_or_default()
+    }
+
+    /// The last boot's recorder.
+    pub fn last(&self) -> Option<PhysRange> {
+        let range = PhysRange::from_bounds(self.phys_last, self.phys_last.saturating_add(self.length));
+        range.filter(|_| self.phys_last != 0)
     }
 }

@@ -40,7 +40,7 @@ pub use directory::{DirectoryEntry, Header, MAGIC, TableFlags, announced_size};
 pub use error::BootInfoError;
 pub use fault::Fault;
 pub use field::{Field, FieldKind, Layout, Value};
-pub use history::{Entropy, EntropySources, Log, Stage};
+pub use history::{Entropy, EntropySources, Log, Recorder, Stage};
 pub use kernel::{Extent, Kernel, KernelFlags, Origin, Symbols};
 pub use limits::{BOOT_INFO_MAX, MAX_TABLES};
 pub use machine::{

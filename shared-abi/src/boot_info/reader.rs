@@ -40,7 +40,7 @@ struct Table<'a> {
 pub struct BootInfo<'a> {
     blob: &'a [u8],
     header: Header,
-    tables: [Table<'a>; TableId::END],
+    tables: [Table<'a>; TableId::COUNT],
     strings: Strings<'a>,
     command_line: &'a str,
 }
@@ -88,7 +88,7 @@ impl<'a> BootInfo<'a> {
         let mut info = Self {
             blob,
             header,
-            tables: [Table::default(); TableId::END],
+            tables: [Table::default(); TableId::COUNT],
             strings: Strings::default(),
             command_line: "",
         };
@@ -137,11 +137,11 @@ impl<'a> BootInfo<'a> {
             if if table.is_bytes() { stride != 1 } else { !whole } {
                 return Err(BootInfoError::TableStride { table, stride });
             }
-            if seen & 1 << index != 0 {
+            if seen & 1 << table.0 != 0 {
                 return Err(BootInfoError::TableTwice { table });
             }
             if count > 0 {
-                seen |= 1 << index;
+                seen |= 1 << table.0;
             }
             let bytes = self.blob.get(offset as usize..end as usize).ok_or(outside)?;
             if let Some(place) = self.tables.get_mut(index) {

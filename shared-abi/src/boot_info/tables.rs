@@ -6,7 +6,7 @@ use core::fmt;
 
 use super::error::BootInfoError;
 use super::field::Layout;
-use super::history::{Entropy, Stage};
+use super::history::{Entropy, Recorder, Stage};
 use super::kernel::{Extent, Kernel, Symbols};
 use super::machine::{Console, Cpu, DeviceTree, FirmwareImage, Platform};
 use super::memory::MemoryRegion;
@@ -24,6 +24,16 @@ macro_rules! tables {
         $constant:ident = $value:literal, $name:literal, $needed:ident,
         $($accessor:ident:)? [$record:ident; $limit:tt];
     )*) => {
+        /// The rows by their index.
+        struct Row;
+
+        impl Row {
+            $(const $constant: usize = match TableId::$constant.index() {
+                Some(index) => index,
+                None => panic!("a row has an index"),
+            };)*
+        }
+
         impl TableId {
             $($(#[doc = $doc])+ pub const $constant: Self = Self($value);)*
 
@@ -32,16 +42,26 @@ macro_rules! tables {
 
             /// The table's name in reports; `None` for one that this version does not read.
             pub const fn name(self) -> Option<&'static str> {
-                match self.0 {
-                    $($value => Some($name),)*
+                // By the index: numbers with gaps would become a table of addresses, which costs a position-independent
+                // kernel a relocation for each.
+                match self.index() {
+                    $(Some(Row::$constant) => Some($name),)*
                     _ => None,
                 }
             }
 
+            /// Whether this version reads the table.
+            const fn is_known(self) -> bool {
+                self.0 < u64::BITS && Self::KNOWN >> self.0 & 1 != 0
+            }
+
+            /// The tables that this version reads, as bits by number.
+            const KNOWN: u64 = $(1 << $value)|*;
+
             /// Most records, or bytes, that it may have.
             pub const fn limit(self) -> u32 {
-                match self.0 {
-                    $($value => $limit,)*
+                match self.index() {
+                    $(Some(Row::$constant) => $limit,)*
                     _ => u32::MAX,
                 }
             }
@@ -156,6 +176,8 @@ tables! {
     STRINGS = 20, "strings", optional, [u8; 0x1_0000];
     /// The kernel's compact symbol table.
     SYMBOLS = 21, "symbols", optional, symbols: [Symbols; 1];
+    /// The flight recorders: this boot's, and the last one's as a crash record.
+    RECORDER = 41, "recorder", optional, recorder: [Recorder; 1];
 }
 
 impl TableId {
@@ -170,21 +192,21 @@ impl TableId {
     /// Reserved number: secondary processors.
     pub const SECONDARIES: Self = Self(36);
 
-    /// One more than the largest number that this version reads.
-    pub(super) const END: usize = {
+    /// How many tables this version reads.
+    pub(super) const COUNT: usize = {
         let (mut end, mut rest) = (0, Self::ALL);
         while let [table, others @ ..] = rest {
-            assert!(table.0 as usize >= end, "the rows do not ascend");
+            assert!(table.0 >= end, "the rows do not ascend");
             // A field's error is E0620 and the table's number: the codes from E0690 on are taken.
             assert!(table.0 < u64::BITS, "the errors of the table's fields need codes");
-            (end, rest) = (table.0 as usize + 1, others);
+            (end, rest) = (table.0 + 1, others);
         }
-        end
+        Self::ALL.len()
     };
 
-    /// The number as an index, if this version reads the table.
+    /// How many tables of smaller numbers there are, if this version reads the table.
     pub(super) const fn index(self) -> Option<usize> {
-        if self.name().is_some() { Some(self.0 as usize) } else { None }
+        if self.is_known() { Some((Self::KNOWN & !(u64::MAX << self.0)).count_ones() as usize) } else { None }
     }
 }
 

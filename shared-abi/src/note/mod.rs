@@ -59,6 +59,8 @@ bitflags! {
     impl Wanted: u64 {
         /// A position-independent kernel (`ET_DYN`) may be moved to a random address.
         const SLIDE = 1 << 0;
+        /// A flight recorder that survives a reset.
+        const RECORDER = 1 << 8;
     }
 }
 
@@ -162,6 +164,11 @@ impl Note {
     /// Whether the kernel may be moved to a random address.
     pub const fn may_slide(&self) -> bool {
         self.wanted.contains(Wanted::SLIDE)
+    }
+
+    /// Whether the kernel keeps a flight recorder.
+    pub const fn wants_recorder(&self) -> bool {
+        self.wanted.contains(Wanted::RECORDER)
     }
 
     /// The direct-map offset that the kernel insists on.

@@ -15,7 +15,7 @@ use markup::{details, escaped, row, section, table};
 use shared_abi::boot_info::BootInfo;
 
 use super::view::View;
-use super::{moment_text, record};
+use super::{moment_text, record, recordings};
 use crate::size::readable;
 
 const STYLE: &str = include_str!("page.css");
@@ -49,6 +49,10 @@ pub fn html(view: &View<'_>) -> String {
             for table in record::others(info) {
                 let text = escaped(&record::lines(info, table).join("\n"));
                 section(&mut page, &table.to_string(), &format!("<pre>{text}</pre>"));
+            }
+            for noted in recordings::of_info(view.snapshot, info) {
+                let text = escaped(&noted.shown().join("\n"));
+                section(&mut page, &noted.title(), &format!("<pre>{text}</pre>"));
             }
             if view.has_run() {
                 timeline(view, &mut page);
