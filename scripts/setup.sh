@@ -15,6 +15,7 @@
 #   HANDOFF_TARGET_DIR   where the stages are built: two compilers in one folder would undo each other's work
 #   HANDOFF_QEMU         the emulator; set it beforehand to choose another
 #   HANDOFF_NEWER_QEMU   a newer emulator, if it could be had; set it beforehand to choose another
+#   HANDOFF_ZIG          a compiler for Zig, if there is one; set it beforehand to choose another
 #   HANDOFF_TREES        the folder of the boards' device trees; set it beforehand to choose another
 #   CARGO_TARGET_…       what the target's linker is told, and sysroot and linker where the compiler does not bring them
 #
@@ -30,7 +31,8 @@ set -euo pipefail
 
 readonly RUST_LEAST=1.88 QEMU_LEAST=7.2
 readonly TARGET=aarch64-unknown-none-softfloat
-readonly QEMU_NEWER=10.0
+readonly ZIG_VERSION=0.17.1
+QEMU_NEWER=10.0
 readonly RUSTUP_SECONDS=${HANDOFF_RUSTUP_SECONDS:-120}
 
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
@@ -43,6 +45,7 @@ cache=${cache:-$target_dir/cache}/handoff
 log=$target_dir/setup.log
 trees=${HANDOFF_TREES:-$cache/trees}
 newer_qemu=${HANDOFF_NEWER_QEMU:-$cache/qemu/usr/bin/qemu-system-aarch64}
+zig=${HANDOFF_ZIG:-$(command -v zig || echo "$cache/zig/ziglang/zig")}
 
 # What follows must see the compilers as they are, not as the caller's shell bends them.
 unset RUSTC RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET CARGO_BUILD_RUSTFLAGS
@@ -328,6 +331,28 @@ fetch_newer_qemu() {
     [ -x "$newer_qemu" ]
 }
 
+# ---- a compiler for Zig -----------------------------------------------------------------------------------------------
+
+# One that is on PATH, else Python's registry has it as a package. Complete or absent, like the trees.
+fetch_zig() {
+    local work
+    [ ! -x "$zig" ] || return 0
+    if ! command -v python3 >/dev/null || ! python3 -m pip --version >/dev/null 2>&1; then
+        say "no Zig here, and no pip that fetches it: the kernel in Zig is not tried"
+        return 1
+    fi
+    mkdir -p "$cache"
+    work=$(mktemp -d "$cache/zig.XXXXXX")
+    say "fetching Zig $ZIG_VERSION from Python's registry, once (100 MB)"
+    if logged python3 -m pip install --quiet --no-deps --target "$work/zig" "ziglang==$ZIG_VERSION"; then
+        mv -T "$work/zig" "$cache/zig" 2>/dev/null || true
+    else
+        say "it could not be had: the kernel in Zig is not tried"
+    fi
+    rm -rf "$work"
+    [ -x "$zig" ]
+}
+
 # ---- the groups ------------------------------------------------------------------------------------------------------
 
 # Lists the packages for what the findings lack.
@@ -426,6 +451,7 @@ write_environment() {
         printf 'export HANDOFF_QEMU=%q\n' "$qemu"
         printf 'export HANDOFF_NEWER_QEMU=%q\n' "$newer_qemu"
         printf 'export HANDOFF_TREES=%q\n' "$trees"
+        [ ! -x "$zig" ] || printf 'export HANDOFF_ZIG=%q\n' "$zig"
         # `core` as compilers bring it is not position-independent: the linker must relocate constants that hold addresses.
         printf 'export %s_RUSTFLAGS=%q\n' "$flags" "${target_sysroot:+--sysroot $target_sysroot }-Clink-arg=-znotext"
         if [ -n "$target_linker" ]; then
@@ -478,6 +504,7 @@ case $group in
     test)
         fetch_trees || true
         fetch_newer_qemu || true
+        fetch_zig || true
         ;;
 esac
 write_environment

@@ -26,10 +26,10 @@ __attribute__((noreturn)) void _start(const void *boot_info)
         handoff_write_hex(&h, region.phys_start);
         handoff_write(&h, " + ");
         handoff_write_hex(&h, region.length);
-        handoff_write(&h, HANDOFF_MEMORY_FREE_AT_ENTRY >> region.kind & 1 ? "  free  " : "        ");
+        handoff_write(&h, handoff_is_free(region.kind) ? "  free  " : "        ");
         handoff_write(&h, handoff_string(&h, region.name));
         handoff_write(&h, "\n");
-        if (HANDOFF_MEMORY_FREE_AT_ENTRY >> region.kind & 1)
+        if (handoff_is_free(region.kind))
             free += region.length;
     }
     handoff_write(&h, "bytes free: ");

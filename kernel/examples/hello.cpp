@@ -36,7 +36,7 @@ public:
     {
         handoff_memory_region region;
         HANDOFF_FOR_EACH(&handoff_, HANDOFF_TABLE_MEMORY_MAP, region)
-            if (HANDOFF_MEMORY_FREE_AT_ENTRY >> region.kind & 1)
+            if (handoff_is_free(region.kind))
                 return region.phys_start;
         return 0;
     }

@@ -1116,6 +1116,12 @@ static inline int handoff_first(const struct handoff *h, uint32_t id, void *reco
     return handoff_next(&cursor, record, size);
 }
 
+/* Whether the kernel may use a region of this kind from its first instruction on. A kind that is not known is never free. */
+static inline int handoff_is_free(uint32_t kind)
+{
+    return kind < 64 && ((uint64_t)HANDOFF_MEMORY_FREE_AT_ENTRY >> kind & 1);
+}
+
 /* The text of a string that a record names, UTF-8 and closed by a NUL; "" if the record names none. */
 static inline const char *handoff_string(const struct handoff *h, struct handoff_string_ref string)
 {

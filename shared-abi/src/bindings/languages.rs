@@ -149,6 +149,10 @@ pub fn zig(facts: &Facts) -> String {
             writeln!(text, "pub const {} = {};", constant.name, number(constant.value)).unwrap();
         }
     }
+    writeln!(text, "\npub const VERDICT_PREFIX = \"{VERDICT_PREFIX}\";").unwrap();
+    for record in &facts.structures {
+        writeln!(text, "pub const {}_SIZE = {};", record.name.to_uppercase(), record.size).unwrap();
+    }
     text.push_str(
         "\n/// A string: where it begins in the strings table, and its bytes without the NUL that follows it.\n\
          pub const StringRef = extern struct { offset: u32, length: u32 };\n",
@@ -174,5 +178,32 @@ pub fn zig(facts: &Facts) -> String {
         )
         .unwrap();
     }
-    text
+    text + &zig_uarts() + include_str!("functions.zig")
+}
+
+fn zig_uarts() -> String {
+    let mut text = String::from(
+        "\n/// How a kind of port is driven: see docs/contract.md, \"Writing to the console\".\n\
+         const Uart = struct { kind: u32, data: u32, status: u32, spread: bool, mask: u32, ready: u32, control: u32, clear: u32, \
+         set: u32 };\n\nconst uarts = [_]Uart{\n",
+    );
+    for kind in UartKind::ALL {
+        let model = kind.model();
+        let (control, clear, set) =
+            model.enable.as_ref().map_or((0, 0, 0), |enable| (enable.register, enable.clear, enable.set));
+        writeln!(
+            text,
+            "    .{{ .kind = {}, .data = {:#x}, .status = {:#x}, .spread = {}, .mask = {:#x}, .ready = {:#x}, \
+             .control = {control:#x}, .clear = {clear:#x}, .set = {set:#x} }}, // {}",
+            *kind as u32,
+            model.data,
+            model.status,
+            model.spread,
+            model.mask,
+            model.ready,
+            kind.name()
+        )
+        .unwrap();
+    }
+    text + "};\n"
 }
