@@ -14,7 +14,7 @@ mkdir "$work/base"
 for folder in /bin /usr/bin; do
     ln -sf "$folder"/* "$work/base/" 2>/dev/null || true
 done
-rm -f "$work/base/"{cargo,rustc,rustup,cc,gcc,sudo,shellcheck,apt-get,apt-cache,rust-lld,qemu-system-aarch64,ld.lld*}
+rm -f "$work/base/"{cargo,rustc,rustup,cc,gcc,sudo,shellcheck,zig,python3,apt-get,apt-cache,rust-lld,qemu-system-aarch64,ld.lld*}
 
 fail() {
     echo "FAILED  setup: $name: $*"
@@ -383,6 +383,27 @@ archive_of_qemu 7.2.22
 setup 2 newer-qemu
 says "what only a newer QEMU has is not tried"
 [ "$(ls "$machine/home/.cache/handoff")" = trees ] || fail "left $(ls "$machine/home/.cache/handoff")"
+passed
+
+machine "a compiler for Zig is fetched once, and one that is there is taken"
+rust 1.90.0 && has_target && linker && qemu 10.0.2 && archive_of_trees
+program python3 "case \" \$* \" in
+    *' --version '*) ;;
+    *' install '*) [ ! -e $machine/unreachable ] || exit 1
+        for folder; do case \$folder in */zig) mkdir -p \$folder/ziglang; printf '#!/bin/sh\n' >\$folder/ziglang/zig
+            chmod +x \$folder/ziglang/zig; echo >>$machine/compilers ;; esac; done ;;
+esac"
+touch "$machine/unreachable"
+setup 0 test
+says "the kernel in Zig is not tried"
+rm "$machine/unreachable"
+setup 0 test
+exports HANDOFF_ZIG "$machine/home/.cache/handoff/zig/ziglang/zig"
+setup 0 test
+[ "$(wc -l <"$machine/compilers")" = 1 ] || fail "downloaded again"
+program zig true
+setup 0 test
+exports HANDOFF_ZIG "$machine/bin/zig"
 passed
 
 machine "an unknown group"
