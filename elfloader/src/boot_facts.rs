@@ -7,8 +7,8 @@ use shared_abi::addr::{PAGE, PAGE_SHIFT, PhysAddr, PhysRange, VirtRange};
 use shared_abi::boot_info::{
     self, BlobSize, BootInfoWriter, BootStack, ClosedFeatures, Conduit, CpuFlags, DirectMap, EnableMethod,
     ExitMethod, Extent, FirmwareImage, Initrd, Kernel, KernelFlags, MemoryRegion, Module, ModuleFlags,
-    PageTables, Platform, PlatformFlags, Register, RegisterId, Stage, StringRef, Symbols, Window, WindowId,
-    WriteError,
+    PageTables, Platform, PlatformFlags, Register, RegisterId, STATUS_OFFSET, Secondaries, Stage,
+    StartRecord, StringRef, Symbols, Window, WindowId, WriteError,
 };
 use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
 use shared_abi::contract::{DIRECT_MAP_WINDOW, HANDOFF_WINDOW, KERNEL_WINDOW, SLIDE_WINDOW};
@@ -120,6 +120,7 @@ pub fn size(
         .records::<boot_info::DeviceTree>(1)
         .records::<Initrd>(1)
         .records::<Symbols>(1)
+        .records::<Secondaries>(1)
         .records::<FirmwareImage>(1)
         .records::<boot_info::Entropy>(1)
         .records::<Stage>(stage::Stage::COUNT)
@@ -343,8 +344,11 @@ fn machine(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteE
             path,
         })?;
     }
+    let is_wanted = facts.placed.plan().elf().note().wants_secondaries();
+    let came_along = is_wanted && facts.entered.flags.contains(PlatformFlags::NO_FIRMWARE);
     for cpu in &machine.cpus {
         let (enable_method, phys_release) = match cpu.enable_method() {
+            _ if came_along => (EnableMethod::MAILBOX, 0),
             platform::EnableMethod::Psci => (EnableMethod::PSCI, 0),
             platform::EnableMethod::SpinTable(release) => (EnableMethod::SPIN_TABLE, release.get()),
             platform::EnableMethod::Unknown => (EnableMethod::UNKNOWN, 0),
@@ -366,7 +370,27 @@ fn machine(facts: &Facts<'_>, out: &mut BootInfoWriter<'_>) -> Result<(), WriteE
         })?;
     }
     let model = out.string(machine.model)?;
-    out.push(&platform(facts, model))
+    out.push(&platform(facts, model))?;
+    if is_wanted {
+        out.push(&secondaries(facts))?;
+    }
+    Ok(())
+}
+
+/// The resident routine that other processors enter.
+fn secondaries(facts: &Facts<'_>) -> Secondaries {
+    let image = facts.image;
+    let mailbox = image.secondary.start().get();
+    Secondaries {
+        phys_entry: image.secondary_entry.get(),
+        phys_mailbox: mailbox,
+        virt_mailbox: layout::LOADER.start().get() + (mailbox - image.range.start().get()),
+        record_size: StartRecord::SIZE,
+        status_offset: STATUS_OFFSET as u32,
+        arrival_levels: 1 << facts.entered.level,
+        flags: 0,
+        reserved: 0,
+    }
 }
 
 /// Processor, firmware and ways to end the machine.
@@ -407,6 +431,10 @@ fn platform(facts: &Facts<'_>, model: StringRef) -> Platform {
             _ => processor.closed_above_el1,
         },
         flags: entered.flags,
+        phys_secondary_entry: match facts.placed.plan().elf().note().wants_secondaries() {
+            true => facts.image.secondary_entry.get(),
+            false => 0,
+        },
         phys_address_bits: processor.physical_size.bits(),
         midr: processor.model,
         model,

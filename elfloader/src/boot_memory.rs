@@ -8,7 +8,7 @@
 //! ```
 
 use shared_abi::addr::{PAGE, PageSize, PhysRange};
-use shared_abi::boot_info::{BlobSize, Extent, MemoryRegion, TreeSource};
+use shared_abi::boot_info::{BlobSize, Extent, MemoryRegion, PlatformFlags, TreeSource};
 use shared_abi::image::payload::Kind;
 use shared_abi::memory::RegionKind;
 
@@ -20,6 +20,8 @@ use crate::platform::Machine;
 use crate::recorder;
 
 const STUB: &str = "stub above EL1";
+
+const SECONDARY: &str = "secondary CPUs";
 
 /// The longest name of a region that is the boot's own: a payload kind's, or that of the stub.
 const LONGEST_NAME: usize = {
@@ -42,8 +44,8 @@ const EXTENT: BlobSize = BlobSize::EMPTY.records::<Extent>(1).plus_each(1, CHANG
 const CHANGE: BlobSize = BlobSize::EMPTY.records::<MemoryRegion>(2).strings(2, 2 * LONGEST_NAME);
 
 /// What is done to the map after its size was asked for, but for the payload and the kernel's extents: the arena is taken
-/// and its image, stack, `BootInfo` and tables get their uses, as do the loader, its stub and its tables.
-const OWN_CHANGES: usize = 8;
+/// and its image, stack, `BootInfo` and tables get their uses, as do the loader, its stub, what other CPUs need and its tables.
+const OWN_CHANGES: usize = 9;
 
 /// The tree that the machine was described from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +136,7 @@ pub fn take_arena<'n>(map: &mut MemoryMap<'n>, plan: &LoadPlan<'_>) -> Result<Ph
 }
 
 /// Says what became of the parts of image and arena: the map's last change. `level` is the exception level that the
-/// loader was entered at.
+/// loader was entered at, `flags` what was special about it.
 ///
 /// # Errors
 /// Those of [`MemoryMap::retype`].
@@ -143,10 +145,17 @@ pub fn describe<'n>(
     image: &Image<'_>,
     placed: &PlacedPlan<'_>,
     level: u64,
+    flags: PlatformFlags,
 ) -> Result<(), MapError<'n>> {
     map.retype(image.resident, RegionKind::LOADER_RESIDENT, "loader")?;
-    if level > 1 {
-        map.retype(image.stub, RegionKind::FIRMWARE, STUB)?;
+    let is_wanted = placed.plan().elf().note().wants_secondaries();
+    if is_wanted || level > 1 {
+        let name = if level > 1 { STUB } else { SECONDARY };
+        map.retype(image.stub, RegionKind::FIRMWARE, name)?;
+    }
+    // Those that came along look at the mailbox, whether the kernel wants them or not.
+    if is_wanted || flags.contains(PlatformFlags::NO_FIRMWARE) {
+        map.retype(image.secondary, RegionKind::FIRMWARE, SECONDARY)?;
     }
     map.retype(image.tables, RegionKind::PAGE_TABLES, "first tables")?;
     for entry in image.payload.entries() {

@@ -1,6 +1,6 @@
 //! The combined image where firmware put it: the loader's own parts, and what it carries.
 
-use shared_abi::addr::PhysRange;
+use shared_abi::addr::{PhysAddr, PhysRange};
 use shared_abi::image::header::Header;
 use shared_abi::image::payload::{Entry, Kind, PayloadTable};
 
@@ -12,8 +12,12 @@ pub struct Image<'a> {
     pub range: PhysRange,
     /// The loader's text, constants and data: they stay, with the fault reporter.
     pub resident: PhysRange,
-    /// The part of it that stays for good where the loader was entered above EL1.
+    /// The part of it that stays for good where the loader was entered above EL1, or other processors may come.
     pub stub: PhysRange,
+    /// What other processors read and write, the mailbox first.
+    pub secondary: PhysRange,
+    /// Where other processors enter.
+    pub secondary_entry: PhysAddr,
     /// The four tables that the entry code fills: they stay the kernel's.
     pub tables: PhysRange,
     /// The header page.

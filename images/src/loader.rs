@@ -77,6 +77,10 @@ pub struct Parts {
     pub constants: (u64, u64),
     /// What stays writable, up to the tables.
     pub data: (u64, u64),
+    /// What other processors read and write.
+    pub secondary: (u64, u64),
+    /// Where other processors enter.
+    pub secondary_entry: u64,
     /// The four tables that the entry code fills.
     pub tables: (u64, u64),
     /// The virtual address of the exception vectors.
@@ -102,10 +106,12 @@ pub fn parts(file: &[u8]) -> Outcome<Parts> {
     let (text, text_end, rodata_end) = (offset("text_start")?, offset("text_end")?, offset("rodata_end")?);
     let (tables, tables_end, stub_end) =
         (offset("tables_start")?, offset("tables_end")?, offset("stub_end")?);
+    let (secondary, entry) = (offset("secondary_start")?, address("secondary_entry")?);
     if !(text <= stub_end
         && stub_end <= text_end
         && text_end <= rodata_end
-        && rodata_end <= tables
+        && rodata_end <= secondary
+        && secondary <= tables
         && tables <= tables_end)
     {
         return Err(wrong("has its parts in another order".into()));
@@ -115,6 +121,8 @@ pub fn parts(file: &[u8]) -> Outcome<Parts> {
         stub: (text, stub_end),
         constants: (text_end, rodata_end),
         data: (rodata_end, tables),
+        secondary: (secondary, tables),
+        secondary_entry: entry.wrapping_sub(HANDOFF_WINDOW.start().get()),
         tables: (tables, tables_end),
         vectors: address("fault_vectors")?,
     })

@@ -120,6 +120,8 @@ fn plan(path: &Path) -> bool {
             stub: (0x1000, 0x2000),
             constants: (0x2000, 0x2000),
             data: (0x2000, 0x3000),
+            secondary: (0x2000, 0x3000),
+            secondary_entry: 0x1000,
             tables: (0x3000, 0x7000),
             vectors: 0xFFFF_0080_0000_1800,
         },

@@ -43,6 +43,7 @@
  * Bits of a note's `wanted`.
  */
 #define HANDOFF_WANTED_SLIDE 1
+#define HANDOFF_WANTED_SECONDARIES 2
 #define HANDOFF_WANTED_RECORDER 256
 
 /*
@@ -94,6 +95,7 @@
 #define HANDOFF_TABLE_LOG 19
 #define HANDOFF_TABLE_STRINGS 20
 #define HANDOFF_TABLE_SYMBOLS 21
+#define HANDOFF_TABLE_SECONDARIES 36
 #define HANDOFF_TABLE_RECORDER 41
 #define HANDOFF_TABLE_LAST 41
 
@@ -206,6 +208,7 @@
 #define HANDOFF_CPU_ENABLE_METHOD_UNKNOWN 0
 #define HANDOFF_CPU_ENABLE_METHOD_PSCI 1
 #define HANDOFF_CPU_ENABLE_METHOD_SPIN_TABLE 2
+#define HANDOFF_CPU_ENABLE_METHOD_MAILBOX 3
 
 /*
  * `flags` of a `cpu`: What is known of it.
@@ -516,6 +519,19 @@
 #define HANDOFF_SYMBOLS_SIZE 16
 #define HANDOFF_SYMBOLS_PHYS_START 0
 #define HANDOFF_SYMBOLS_LENGTH 8
+
+/*
+ * Where the fields of a `secondaries` are.
+ */
+#define HANDOFF_SECONDARIES_SIZE 48
+#define HANDOFF_SECONDARIES_PHYS_ENTRY 0
+#define HANDOFF_SECONDARIES_PHYS_MAILBOX 8
+#define HANDOFF_SECONDARIES_VIRT_MAILBOX 16
+#define HANDOFF_SECONDARIES_RECORD_SIZE 24
+#define HANDOFF_SECONDARIES_STATUS_OFFSET 28
+#define HANDOFF_SECONDARIES_ARRIVAL_LEVELS 32
+#define HANDOFF_SECONDARIES_FLAGS 36
+#define HANDOFF_SECONDARIES_RESERVED 40
 
 /*
  * Where the fields of a `recorder` are.
@@ -903,6 +919,27 @@ struct handoff_symbols {
 HANDOFF_ASSERT(sizeof(struct handoff_symbols) == 16);
 HANDOFF_ASSERT(offsetof(struct handoff_symbols, phys_start) == 0);
 HANDOFF_ASSERT(offsetof(struct handoff_symbols, length) == 8);
+
+/* The loader's resident routine that other processors enter. It is there if the kernel's note wanted it. */
+struct handoff_secondaries {
+    uint64_t phys_entry;                             /* The routine's first instruction: CPU_ON's entry point, or what `phys_release` takes. */
+    uint64_t phys_mailbox;                           /* The mailbox of processors that are not told their record. */
+    uint64_t virt_mailbox;                           /* The same, writable. */
+    uint32_t record_size;                            /* Bytes of a start record, to a multiple of which it is aligned. */
+    uint32_t status_offset;                          /* Where its status begins, on cache lines of its own. */
+    uint32_t arrival_levels;                         /* Exception levels that a processor may arrive at, bit n for ELn. */
+    uint32_t flags;                                  /* 0. */
+    uint64_t reserved;                               /* 0. */
+};
+HANDOFF_ASSERT(sizeof(struct handoff_secondaries) == 48);
+HANDOFF_ASSERT(offsetof(struct handoff_secondaries, phys_entry) == 0);
+HANDOFF_ASSERT(offsetof(struct handoff_secondaries, phys_mailbox) == 8);
+HANDOFF_ASSERT(offsetof(struct handoff_secondaries, virt_mailbox) == 16);
+HANDOFF_ASSERT(offsetof(struct handoff_secondaries, record_size) == 24);
+HANDOFF_ASSERT(offsetof(struct handoff_secondaries, status_offset) == 28);
+HANDOFF_ASSERT(offsetof(struct handoff_secondaries, arrival_levels) == 32);
+HANDOFF_ASSERT(offsetof(struct handoff_secondaries, flags) == 36);
+HANDOFF_ASSERT(offsetof(struct handoff_secondaries, reserved) == 40);
 
 /* The flight recorders, in a region of their own. */
 struct handoff_recorder {

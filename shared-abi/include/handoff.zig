@@ -29,6 +29,7 @@ pub const NOTE_EL2 = 4;
 
 // Bits of a note's `wanted`.
 pub const WANTED_SLIDE = 1;
+pub const WANTED_SECONDARIES = 2;
 pub const WANTED_RECORDER = 256;
 
 // What `handoff_open` finds wrong (docs/errors.md).
@@ -74,6 +75,7 @@ pub const TABLE_TIMELINE = 18;
 pub const TABLE_LOG = 19;
 pub const TABLE_STRINGS = 20;
 pub const TABLE_SYMBOLS = 21;
+pub const TABLE_SECONDARIES = 36;
 pub const TABLE_RECORDER = 41;
 pub const TABLE_LAST = 41;
 
@@ -164,6 +166,7 @@ pub const MODULE_FLAGS_READ_ONLY = 1;
 pub const CPU_ENABLE_METHOD_UNKNOWN = 0;
 pub const CPU_ENABLE_METHOD_PSCI = 1;
 pub const CPU_ENABLE_METHOD_SPIN_TABLE = 2;
+pub const CPU_ENABLE_METHOD_MAILBOX = 3;
 
 // `flags` of a `cpu`: What is known of it.
 pub const CPU_FLAGS_BOOT = 1;
@@ -248,6 +251,7 @@ pub const FIRMWARE_IMAGE_SIZE = 64;
 pub const ENTROPY_SIZE = 48;
 pub const STAGE_SIZE = 16;
 pub const SYMBOLS_SIZE = 16;
+pub const SECONDARIES_SIZE = 48;
 pub const RECORDER_SIZE = 24;
 
 /// A string: where it begins in the strings table, and its bytes without the NUL that follows it.
@@ -655,6 +659,29 @@ pub const Symbols = extern struct {
     length: u64,
     comptime {
         if (@sizeOf(@This()) != 16) @compileError("ABI");
+    }
+};
+
+/// The loader's resident routine that other processors enter. It is there if the kernel's note wanted it.
+pub const Secondaries = extern struct {
+    /// The routine's first instruction: CPU_ON's entry point, or what `phys_release` takes.
+    phys_entry: u64,
+    /// The mailbox of processors that are not told their record.
+    phys_mailbox: u64,
+    /// The same, writable.
+    virt_mailbox: u64,
+    /// Bytes of a start record, to a multiple of which it is aligned.
+    record_size: u32,
+    /// Where its status begins, on cache lines of its own.
+    status_offset: u32,
+    /// Exception levels that a processor may arrive at, bit n for ELn.
+    arrival_levels: u32,
+    /// 0.
+    flags: u32,
+    /// 0.
+    reserved: u64,
+    comptime {
+        if (@sizeOf(@This()) != 48) @compileError("ABI");
     }
 };
 

@@ -1,6 +1,6 @@
 //! What differs between a machine and a host.
 
-use shared_abi::addr::PhysRange;
+use shared_abi::addr::{PhysAddr, PhysRange};
 use shared_abi::boot_info::{BootInfoWriter, WriteError};
 use shared_abi::contract::registers::{EntryRegisters, PhysicalSize};
 use shared_abi::crc32c::Crc32c;
@@ -28,6 +28,10 @@ pub struct LoaderParts {
     pub resident: PhysRange,
     /// What of it stays for good where the loader was entered above EL1.
     pub stub: PhysRange,
+    /// What other processors read and write: their mailbox, then tables. It lies in the resident part.
+    pub secondary: PhysRange,
+    /// Where other processors enter.
+    pub secondary_entry: PhysAddr,
     /// The four tables that the entry code fills, root first: they stay the kernel's.
     pub tables: PhysRange,
 }
@@ -137,6 +141,18 @@ pub trait Environment<'a> {
         registers: &EntryRegisters,
         built: &Built<'_, '_, 'a, Self::Tables>,
     ) -> [u64; 3];
+
+    /// Lets other processors come, at the exception level that the boot processor was entered at, to be handed over with
+    /// these registers, TTBR0_EL1, TTBR1_EL1 and VBAR_EL1.
+    ///
+    /// # Errors
+    /// [`TableError`] if the page that they enter cannot be mapped.
+    fn let_others_come(
+        &mut self,
+        registers: &EntryRegisters,
+        roots: [u64; 3],
+        level: u64,
+    ) -> Result<(), TableError>;
 
     /// The pages of `BootInfo`, to be written.
     fn boot_info(&mut self, built: &Built<'_, '_, 'a, Self::Tables>) -> &'a mut [u8];

@@ -34,6 +34,8 @@ impl<'a> Opened<'a> {
             range,
             resident: loader.resident,
             stub: loader.stub,
+            secondary: loader.secondary,
+            secondary_entry: loader.secondary_entry,
             tables: loader.tables,
             header,
             payload,

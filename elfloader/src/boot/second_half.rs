@@ -8,7 +8,7 @@ use shared_abi::page_table::{PageTable, TableError, TableStore as _};
 
 use super::environment::Environment;
 use super::stages::{Built, Found, Kernel, KernelTables, Loaded, Mapped, Planned, Ready};
-use crate::boot_facts::{self, Facts, Tables};
+use crate::boot_facts::{self, Entered, Facts, Tables};
 use crate::boot_memory;
 use crate::error::BootError;
 use crate::kernel_elf::KernelElf;
@@ -88,7 +88,8 @@ impl<'p, 's, 'a> Loaded<'p, 's, 'a> {
         let mut tables = environment.tables(&self)?;
         let Self { planned, relocations } = self;
         let Found { opened, .. } = planned.found;
-        boot_memory::describe(planned.map, &opened.image, &planned.placed, opened.entered.level)?;
+        let Entered { level, flags, .. } = opened.entered;
+        boot_memory::describe(planned.map, &opened.image, &planned.placed, level, flags)?;
         let missing = TableError::OutOfTables { needed: 1, available: 0 };
         let low_root = tables.allocate().ok_or(missing)?;
         let mut tree = PageTable::ttbr1(opened.image.tables.start().frame()).builder(&mut tables);
@@ -115,6 +116,9 @@ impl<'s, 'a, T: KernelTables> Built<'_, 's, 'a, T> {
         let Found { opened, machine, tree, command_line, entropy } = found;
         let registers = EntryRegisters::ABI_1.with_physical_size(opened.physical_size);
         let roots = environment.set_registers(&registers, &self);
+        if placed.plan().elf().note().wants_secondaries() {
+            environment.let_others_come(&registers, roots, opened.entered.level)?;
+        }
         let facts = Facts {
             entered: opened.entered,
             processor: environment.processor(),

@@ -2,8 +2,8 @@
 //!
 //! The table's steps are data, and a loop of twenty instructions carries them out: it reads an ID register, looks at a
 //! field of it, gathers bits, and writes a register. Which register an instruction names is part of its encoding, so
-//! there is one MRS for each ID register and one MSR for each control, in the order of their numbers. The loader runs
-//! this once, with the MMU off, and needs it no more.
+//! there is one MRS for each ID register and one MSR for each control, in the order of their numbers. Each CPU
+//! runs this once, with the MMU off; steps and code stay for those that come later.
 
 use core::arch::global_asm;
 
@@ -11,7 +11,9 @@ use shared_abi::contract::features::{STEPS_EL2, STEPS_EL3, Step};
 
 use super::entry::EntryFlags;
 
+#[unsafe(link_section = ".resident.steps")]
 static EL2: [Step; STEPS_EL2.len()] = STEPS_EL2;
+#[unsafe(link_section = ".resident.steps")]
 static EL3: [Step; STEPS_EL3.len()] = STEPS_EL3;
 
 macro_rules! readers {

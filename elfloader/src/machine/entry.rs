@@ -60,7 +60,7 @@ impl EntryFlags {
 pub const SCTLR_OFF: u64 = 0x30C5_0830;
 
 /// The entry code's own view of the contract's TCR_EL1: TTBR0 walks are on until the loader has left it.
-const TCR_EARLY: u64 = registers::TCR_EL1.value() & !registers::TCR_EPD0;
+pub const TCR_EARLY: u64 = registers::TCR_EL1.value() & !registers::TCR_EPD0;
 
 const fn page(rights: Rights) -> u64 {
     Descriptor::leaf_attributes(PageSize::Size4K, Attributes::kernel(rights)).bits()
@@ -176,16 +176,8 @@ from_el1:
     catch   el2_vectors, vbar_el1
     mrs     x25, cntvct_el0
     leave_mmu sctlr_el1
-    unless_feature S3_0_C0_C7_3, 0, 1f  // TCR2_EL1, with it permission indirection and overlays: off
-    msr     S3_0_C2_C0_3, xzr
-1:  unless_feature S3_0_C0_C7_3, 4, 1f  // SCTLR2_EL1: off
-    msr     S3_0_C1_C0_3, xzr
-1:  cmp     x24, #1                     // guarded control stacks: off; after EL3 they are closed, which is off as well
-    b.ne    1f
-    unless_feature id_aa64pfr1_el1, 44, 1f
-    msr     S3_0_C2_C5_0, xzr           // GCSCR_EL1
-    msr     S3_0_C2_C5_2, xzr           // GCSCRE0_EL1
-1:  bl      map_loader
+    bl      turn_extensions_off
+    bl      map_loader
     tlbi    vmalle1
     ic      iallu
     dsb     nsh
@@ -239,6 +231,19 @@ hand_over:
     cbz     x27, 3f
     br      x27
 3:  leave
+
+    // At EL1: what is newer than the regime that is set, off. Clobbers x9.
+turn_extensions_off:
+    unless_feature S3_0_C0_C7_3, 0, 1f  // TCR2_EL1, with it permission indirection and overlays
+    msr     S3_0_C2_C0_3, xzr
+1:  unless_feature S3_0_C0_C7_3, 4, 1f  // SCTLR2_EL1
+    msr     S3_0_C1_C0_3, xzr
+1:  cmp     x24, #1                     // guarded control stacks; after a higher level they are closed, which is off as well
+    b.ne    1f
+    unless_feature id_aa64pfr1_el1, 44, 1f
+    msr     S3_0_C2_C5_0, xzr           // GCSCR_EL1
+    msr     S3_0_C2_C5_2, xzr           // GCSCRE0_EL1
+1:  ret
 
     // TTBR1: the loader's pages with their rights; TTBR0: the entry page, executable, where it lies.
     // Clobbers x8–x18.

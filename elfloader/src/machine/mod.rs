@@ -10,6 +10,7 @@ pub mod memory;
 pub mod own_image;
 pub mod report;
 pub mod scratch;
+pub mod secondary;
 pub mod self_check;
 pub mod stages;
 mod stub;

@@ -1,6 +1,6 @@
 //! Where this image lies: its parts as the linker laid them, at the address where firmware put them.
 
-use shared_abi::addr::{PhysAddr, PhysRange, VirtAddr, VirtRange};
+use shared_abi::addr::{PAGE, PhysAddr, PhysRange, VirtAddr, VirtRange};
 use shared_abi::contract::HANDOFF_WINDOW;
 
 unsafe extern "C" {
@@ -8,6 +8,8 @@ unsafe extern "C" {
     static stub_end: u8;
     static text_end: u8;
     static rodata_end: u8;
+    static secondary_entry: u8;
+    static secondary_start: u8;
     static tables_start: u8;
     static tables_end: u8;
     static stack_bottom: u8;
@@ -59,9 +61,30 @@ impl OwnImage {
         self.part(offset_of!(text_start), offset_of!(tables_start))
     }
 
-    /// The entry code and the stub at EL2: what CPUs above EL1 and those that sleep go on executing.
+    /// The entry code, the stub at EL2 and the code of the upper levels: what CPUs above EL1, those that wait and those
+    /// that come later execute.
     pub fn stub(&self) -> PhysRange {
         self.part(offset_of!(text_start), offset_of!(stub_end))
+    }
+
+    /// The page that CPUs enter, and in which they turn the MMU on.
+    pub fn entry_page(&self) -> PhysRange {
+        self.part(offset_of!(text_start), offset_of!(text_start) + PAGE)
+    }
+
+    /// What other CPUs read and write beside the stub, the mailbox first.
+    pub fn secondary(&self) -> PhysRange {
+        self.part(offset_of!(secondary_start), offset_of!(tables_start))
+    }
+
+    /// Where other CPUs enter.
+    pub fn secondary_entry(&self) -> PhysAddr {
+        self.part(offset_of!(secondary_entry), offset_of!(loader_end)).start()
+    }
+
+    /// The physical address of what is mapped at a linked one.
+    pub fn phys(&self, linked: u64) -> Option<PhysAddr> {
+        self.base.checked_add(linked.checked_sub(HANDOFF_WINDOW.start().get())?)
     }
 
     /// Text and read-only data, without the first `skip` bytes.

@@ -2,7 +2,7 @@
 //!
 //! At EL2 the stub answers every HVC with −1 (PSCI's NOT_SUPPORTED). All else that comes up from below is something that
 //! the table of features leaves closed, and becomes an undefined instruction at EL1, so that nothing hangs. The stub
-//! needs no stack and no memory but the vectors' page and the entry page, where CPUs that were not chosen sleep as well:
+//! needs no stack and no memory but the vectors' page and the entry page, where CPUs that were not chosen wait as well:
 //! the memory map gives both to firmware for good.
 //!
 //! The same vectors serve the entry code, at EL1 too: an exception of the level's own parks the CPU with E0803, a register

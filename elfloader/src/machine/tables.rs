@@ -160,6 +160,17 @@ pub fn map_console(image: &OwnImage, virt: VirtRange, registers: PhysRange) -> R
     map(PageTable::ttbr1(tables.root()), &mut tables, virt, registers.start(), Attributes::KERNEL_DEVICE)
 }
 
+/// Maps the entry page where it lies in `tables`, which are zeros, root first.
+pub fn map_entry_page(image: &OwnImage, tables: &'static [Table]) -> Result<(), TableError> {
+    let missing = TableError::OutOfTables { needed: 4, available: 0 };
+    let page = image.entry_page();
+    let first = image.phys(tables.as_ptr() as u64).ok_or(missing)?.frame();
+    let mut tables = Tables { own: &[], first, pool: TablePool::new(tables, first) };
+    let root = tables.allocate().ok_or(missing)?;
+    let virt = VirtRange::from_bounds(page.start().get(), page.end()).ok_or(missing)?;
+    map(PageTable::ttbr0(root), &mut tables, virt, page.start(), Attributes::kernel(Rights::ReadExecute))
+}
+
 /// Maps a range for use at once: the walker sees the entries before the first access that needs them.
 fn map(
     tree: PageTable,

@@ -1,8 +1,9 @@
 //! EL3 without firmware: one CPU is chosen, its levels are opened, and it drops to the next.
 //!
 //! EL3 means that there is no firmware, hence no PSCI, and that other CPUs may arrive as well: one is chosen
-//! without exclusives, which Device memory does not promise, and the others sleep. CNTFRQ_EL0 stays what reset or a
+//! without exclusives, which Device memory does not promise. CNTFRQ_EL0 stays what reset or a
 //! boot ROM made of it: nobody here knows the counter's clock, and `BootInfo` says what was found.
+//! Those that are not chosen wait for the mailbox by which a kernel starts them (`secondary.rs`).
 
 use core::arch::global_asm;
 
@@ -75,29 +76,38 @@ from_el3:
     dc      civac, x11                  // no line from before may shadow what was stored
     dc      civac, x13
     dsb     sy
+    adr     x27, from_el2
+    adr     x28, from_el1
+
+    // Opens the levels below EL3, and goes on at x27 at EL2 or, without that level, at x28 at EL1.
+descend_from_el3:
     bl      keep_coherent
     bl      open_el3                    // controls.rs
-    unless_feature id_aa64pfr0_el1, 8, 9f
     ldr     x8, ={sctlr_off}
+    unless_feature id_aa64pfr0_el1, 8, 9f
     msr     sctlr_el2, x8
-    adr     x8, from_el2
+    mov     x8, x27
     mov     x9, #{spsr_el2h}
     b       10f
-9:  ldr     x8, ={sctlr_off}
-    msr     sctlr_el1, x8
-    adr     x8, from_el1
+9:  msr     sctlr_el1, x8
+    mov     x8, x28
     mov     x9, #{spsr_el1h}
 10: msr     elr_el3, x8
     msr     spsr_el3, x9
     leave
 
-    // Where the CPUs that are not chosen stay, MMU off, in resident memory.
+    // Where the CPUs that are not chosen wait, MMU off, in resident memory, until the mailbox has the name in x8.
 withdraw:
     str     xzr, [x13]
     dsb     sy
 sleep:
-    wfe
-    b       sleep
+    adrp    x11, {resident}
+1:  wfe
+    ldr     x9, [x11]
+    cmp     x9, x8
+    b.ne    1b
+    ldr     x19, [x11, #8]
+    b       secondary_arrived
 
     // Cortex-A35, A53, A57, A72 and A73 are coherent with other CPUs, and by some manuals with their own caches, only
     // after CPUECTLR_EL1.SMPEN is set, which EL3 may do and nobody did. Clobbers x8–x10.
@@ -130,6 +140,7 @@ election:                               // last to arrive, gate, winner; a slot 
     "#,
     slots = const ELECTION_SLOTS,
     slot_count = const ELECTION_SLOT_COUNT,
+    resident = sym super::secondary::RESIDENT,
     no_firmware = const EntryFlags::NO_FIRMWARE,
     sctlr_off = const super::entry::SCTLR_OFF,
     spsr_el1h = const pstate::EL1H_MASKED,

@@ -26,7 +26,7 @@ use crate::machine::ending::MEANS;
 use crate::machine::log::log;
 use crate::machine::own_image::OwnImage;
 use crate::machine::tables::{IdentityMap, Tables};
-use crate::machine::{cpu, memory, report, self_check, stages};
+use crate::machine::{cpu, memory, report, secondary, self_check, stages};
 
 /// The machine that the loader runs on. Holding it proves that nobody else touches its memory: the story, which alone
 /// can make the stages that the effects ask for, decides whose each byte is.
@@ -53,7 +53,14 @@ impl Environment<'static> for Bare {
 
     fn loader(&self) -> LoaderParts {
         let own = &self.own;
-        LoaderParts { all: own.loader(), resident: own.resident(), stub: own.stub(), tables: own.tables() }
+        LoaderParts {
+            all: own.loader(),
+            resident: own.resident(),
+            stub: own.stub(),
+            secondary: own.secondary(),
+            secondary_entry: own.secondary_entry(),
+            tables: own.tables(),
+        }
     }
 
     fn physical_size(&self) -> PhysicalSize {
@@ -200,6 +207,15 @@ impl Environment<'static> for Bare {
     ) -> [u64; 3] {
         cpu::apply(registers);
         cpu::table_registers(built.low_root())
+    }
+
+    fn let_others_come(
+        &mut self,
+        registers: &EntryRegisters,
+        roots: [u64; 3],
+        level: u64,
+    ) -> Result<(), TableError> {
+        secondary::prepare(&self.own, registers, roots, level)
     }
 
     fn boot_info(&mut self, built: &Built<'_, '_, 'static, Tables>) -> &'static mut [u8] {

@@ -190,6 +190,8 @@ impl<'a, F: FnMut(&PlacedPlan<'_>, &[Region<'_>])> Environment<'a> for Host<'a, 
             all: part(0, LOADER_END),
             resident: part(RESIDENT, TABLES),
             stub: part(RESIDENT, RESIDENT + PAGE),
+            secondary: part(TABLES - PAGE, TABLES),
+            secondary_entry: part(RESIDENT, RESIDENT + PAGE).start(),
             tables: part(TABLES, LOADER_END),
         }
     }
@@ -282,6 +284,10 @@ impl<'a, F: FnMut(&PlacedPlan<'_>, &[Region<'_>])> Environment<'a> for Host<'a, 
     fn set_registers(&mut self, _: &EntryRegisters, built: &Built<'_, '_, 'a, Tables>) -> [u64; 3] {
         let vectors = layout::LOADER.start().get() + RESIDENT;
         [built.low_root().get(), IMAGE + TABLES, vectors]
+    }
+
+    fn let_others_come(&mut self, _: &EntryRegisters, _: [u64; 3], _: u64) -> Result<(), TableError> {
+        Ok(())
     }
 
     fn boot_info(&mut self, built: &Built<'_, '_, 'a, Tables>) -> &'a mut [u8] {

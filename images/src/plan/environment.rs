@@ -153,6 +153,10 @@ impl<'a> Environment<'a> for Host<'a> {
         self.roots
     }
 
+    fn let_others_come(&mut self, _: &EntryRegisters, _: [u64; 3], _: u64) -> Result<(), TableError> {
+        Ok(())
+    }
+
     fn boot_info(&mut self, built: &Built<'_, '_, 'a, Tables>) -> &'a mut [u8] {
         let length = built.planned().placed().boot_info().len() as usize;
         std::mem::take(&mut self.boot_info).get_mut(..length).unwrap_or_default()

@@ -88,7 +88,7 @@ fn boot(source: &BootSource<'_>, boot_info: &mut [u8]) -> Outcome<Planned> {
     let (image, tree) = (aligned(source.image), aligned(source.tree.unwrap_or_default()));
     let Places { image: start, tree: tree_start, argument, level, .. } = source.places;
     let part = |(from, to): (u64, u64)| phys(start.saturating_add(from), to - from, "the loader");
-    let Parts { text, stub, data, tables, .. } = source.loader;
+    let Parts { text, stub, data, tables, secondary, secondary_entry, .. } = source.loader;
     let mut pruned = Box::new(Pruned::new());
     let mut host = Host {
         source,
@@ -96,6 +96,8 @@ fn boot(source: &BootSource<'_>, boot_info: &mut [u8]) -> Outcome<Planned> {
             all: part((0, tables.1))?,
             resident: part((text.0, data.1))?,
             stub: part(stub)?,
+            secondary: part(secondary)?,
+            secondary_entry: part((secondary_entry, secondary_entry))?.start(),
             tables: part(tables)?,
         },
         memory: [

@@ -19,6 +19,25 @@ const MILESTONES: [(&str, &str); 8] = [
     ("spaces", "two words at one address, the kernel's out of reach, all frames back"),
 ];
 
+/// Rows with several CPUs, how many of them, and how many starts there are: by PSCI each other CPU is started twice.
+const SECONDARIES: [(&str, &str, usize); 15] = [
+    ("virt", "1", 0),
+    ("virt", "2", 2),
+    ("virt", "4", 6),
+    ("virt", "8", 14),
+    ("virt-gic3", "8", 14),
+    ("virt-el2", "2", 2),
+    ("virt-el2", "8", 14),
+    ("virt-el2-gic3", "8", 14),
+    ("virt-secure-el2", "4", 6),
+    ("virt-secure-elf", "8", 7),
+    ("virt-numa", "3", 4),
+    ("virt-u-boot", "4", 6),
+    ("virt-u-boot-el2", "4", 6),
+    ("raspi3b", "", 3),
+    ("raspi3b-elf", "", 3),
+];
+
 pub fn all() -> Vec<Behaviour> {
     let mut list = vec![
         Behaviour::new("a_second_kernel_boots_behind_the_same_loader", || {
@@ -156,6 +175,20 @@ pub fn all() -> Vec<Behaviour> {
                 ended.expect_said(" used, 0 undefined, of ").map(drop)
             }));
         }
+    }
+    for (machine, cpus, starts) in SECONDARIES {
+        list.push(Behaviour::new(
+            format!("the_routine_brings_{starts}_starts_on_{machine}_{cpus}")
+                .trim_end_matches('_')
+                .to_owned(),
+            move || {
+                let on = if cpus.is_empty() { vec![] } else { vec!["--cpus", cpus] };
+                let ended =
+                    boot("secondaries", &[&["--machine", machine][..], &on].concat())?.expect_status(0)?;
+                let came = ended.console.matches(" entered by ").count();
+                ended.expect(came == starts, &format!("{came} CPUs were started, not {starts}")).map(drop)
+            },
+        ));
     }
     // Where a stub stays above EL1, it is not given back with the loader.
     for (machine, last) in [

@@ -109,6 +109,19 @@ pub fn clean_to_coherency(range: VirtRange) {
     barrier::dsb(barrier::SY);
 }
 
+/// As [`clean_to_coherency`], and forgets the lines, so that what others write there with caches off is read from memory.
+pub fn clean_and_invalidate(range: VirtRange) {
+    let line = CacheType::read().data_line();
+    let mut address = range.start().get() & !(line - 1);
+    while address < range.end() {
+        // SAFETY: cleaning and invalidating a line by a mapped address changes no value that anyone can read; another
+        // address faults.
+        unsafe { instruction!("dc civac, {}", in(reg) address, options(nostack, preserves_flags)) };
+        address += line;
+    }
+    barrier::dsb(barrier::SY);
+}
+
 fn clean_to_unification(range: VirtRange, line: u64) {
     let mut address = range.start().get() & !(line - 1);
     let invalidates = cleans_by_invalidating();

@@ -88,6 +88,8 @@ open_number! {
         PSCI = 1, "psci";
         /// By writing the entry address where the processor polls.
         SPIN_TABLE = 2, "spin-table";
+        /// By the resident routine's mailbox: it came along with the boot processor and waits there.
+        MAILBOX = 3, "mailbox";
     }
 }
 

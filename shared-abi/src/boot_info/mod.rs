@@ -28,6 +28,7 @@ mod memory;
 mod payload;
 mod reader;
 mod record;
+mod secondary;
 mod strings;
 mod table_id;
 mod tables;
@@ -51,6 +52,9 @@ pub use memory::{MemoryRegion, Untyped, Untypeds};
 pub use payload::{Initrd, Module, ModuleFlags};
 pub use reader::BootInfo;
 pub use record::{InTable, Record, Records};
+pub use secondary::{
+    MAILBOX_NAME, Mailbox, STATUS_OFFSET, Secondaries, Start, StartRecord, StartState, StartStatus,
+};
 pub use strings::{StringRef, Strings};
 pub use table_id::TableId;
 pub use virtual_memory::{BootStack, DirectMap, PageTables, Register, RegisterId, Window, WindowId};

@@ -13,6 +13,7 @@ use super::memory::MemoryRegion;
 use super::payload::{Initrd, Module};
 use super::reader::BootInfo;
 use super::record::{InTable, Record, Records};
+use super::secondary::Secondaries;
 use super::table_id::TableId;
 use super::virtual_memory::{BootStack, DirectMap, PageTables, Register, Window};
 
@@ -176,6 +177,8 @@ tables! {
     STRINGS = 20, "strings", optional, [u8; 0x1_0000];
     /// The kernel's compact symbol table.
     SYMBOLS = 21, "symbols", optional, symbols: [Symbols; 1];
+    /// The resident routine that other processors enter.
+    SECONDARIES = 36, "secondaries", optional, secondaries: [Secondaries; 1];
     /// The flight recorders: this boot's, and the last one's as a crash record.
     RECORDER = 41, "recorder", optional, recorder: [Recorder; 1];
 }
@@ -189,8 +192,6 @@ impl TableId {
     pub const SMBIOS: Self = Self(34);
     /// Reserved number: a framebuffer.
     pub const FRAMEBUFFER: Self = Self(35);
-    /// Reserved number: secondary processors.
-    pub const SECONDARIES: Self = Self(36);
 
     /// How many tables this version reads.
     pub(super) const COUNT: usize = {

@@ -159,6 +159,16 @@ fn write_sample(writer: &mut BootInfoWriter<'_>) -> Result<(), WriteError> {
         writer.push(&Stage { ticks: 1000 + 10 * index as u64, name })?;
     }
     writer.push(&Symbols { phys_start: 0x4020_A000, length: 0x321 })?;
+    writer.push(&Secondaries {
+        phys_entry: 0x4020_1870,
+        phys_mailbox: 0x4020_B000,
+        virt_mailbox: 0xFFFF_0080_0000_B000,
+        record_size: StartRecord::SIZE,
+        status_offset: STATUS_OFFSET as u32,
+        arrival_levels: 1 << 1,
+        flags: 0,
+        reserved: 0,
+    })?;
     writer.append_log(b"loader: hello\n")?;
     writer.append_log(b"loader: jump")?;
     writer.mark_truncated();
@@ -318,7 +328,7 @@ fn dump(blob: &[u8]) -> String {
 fn the_sample_has_these_bytes() {
     // A change here is a change of the ABI: every kernel that was ever built reads these bytes.
     assert_eq!(dump(&sample()), include_str!("sample.hex"));
-    assert_eq!(directory(&sample()).len(), 21, "the sample has every table of ABI 1.0");
+    assert_eq!(directory(&sample()).len(), 22, "the sample has every table of ABI 1.0");
 }
 
 #[test]
@@ -514,6 +524,7 @@ fn unknown_tables_are_skipped_and_optional_ones_may_be_absent() {
         TableId::TIMELINE,
         TableId::LOG,
         TableId::SYMBOLS,
+        TableId::SECONDARIES,
     ];
     change_directory(&mut blob, |entries| {
         for entry in entries.iter_mut().filter(|entry| optional.contains(&entry.id)) {
@@ -526,6 +537,7 @@ fn unknown_tables_are_skipped_and_optional_ones_may_be_absent() {
     assert_eq!(info.command_line(), "");
     assert_eq!((info.modules().len(), info.cpus().len(), info.timeline().len()), (0, 0, 0));
     assert_eq!((info.initrd(), info.entropy(), info.symbols()), (None, None, None));
+    assert_eq!(info.secondaries(), None);
     assert_eq!(info.log(), Log { bytes: b"", is_truncated: false });
 }
 
@@ -641,6 +653,16 @@ fn every_field_of_the_machine_is_refused_by_name() {
     );
     assert_eq!(refused::<Platform>(0, |it| it.phys_address_bits = 52), (platform, 0, "phys_address_bits"));
     assert_eq!(refused::<Platform>(0, |it| it.model.offset += 1), (platform, 0, "model"));
+    let others = TableId::SECONDARIES;
+    for entry in [0, 1 << 48, 0x4020_1872] {
+        assert_eq!(refused::<Secondaries>(0, |it| it.phys_entry = entry), (others, 0, "phys_entry"));
+    }
+    assert_eq!(refused::<Secondaries>(0, |it| it.phys_mailbox += 8), (others, 0, "phys_mailbox"));
+    assert_eq!(refused::<Secondaries>(0, |it| it.virt_mailbox += 16), (others, 0, "virt_mailbox"));
+    assert_eq!(refused::<Secondaries>(0, |it| it.virt_mailbox = 0xB000), (others, 0, "virt_mailbox"));
+    assert_eq!(refused::<Secondaries>(0, |it| it.record_size = 2048), (others, 0, "record_size"));
+    assert_eq!(refused::<Secondaries>(0, |it| it.status_offset = 64), (others, 0, "status_offset"));
+    assert_eq!(refused::<Secondaries>(0, |it| it.arrival_levels = 1), (others, 0, "arrival_levels"));
     let image = TableId::FIRMWARE_IMAGE;
     assert_eq!(refused::<FirmwareImage>(0, |it| it.phys_image = 1 << 48), (image, 0, "phys_image"));
     assert_eq!(refused::<FirmwareImage>(0, |it| it.loader_length = 1 << 20), (image, 0, "loader_length"));

@@ -115,7 +115,7 @@ pub struct BootInfoWriter<'a> {
     /// Most records, or bytes, that it may have.
     limit: u32,
     /// The tables that were begun, as bits by number.
-    begun: u32,
+    begun: u64,
     /// Those before the open one: their entries are in the directory's room at the end.
     closed_count: usize,
 }
@@ -250,7 +250,7 @@ impl<'a> BootInfoWriter<'a> {
     #[cold]
     #[inline(never)]
     fn begin(&mut self, table: TableId, stride: u32) -> Result<(), WriteError> {
-        let bit = 1u32.checked_shl(table.0).unwrap_or_default();
+        let bit = 1u64.checked_shl(table.0).unwrap_or_default();
         if self.begun & bit != 0 {
             return Err(WriteError::Closed { table });
         }

@@ -59,6 +59,8 @@ bitflags! {
     impl Wanted: u64 {
         /// A position-independent kernel (`ET_DYN`) may be moved to a random address.
         const SLIDE = 1 << 0;
+        /// The kernel starts other processors: the loader's routine for them stays resident.
+        const SECONDARIES = 1 << 1;
         /// A flight recorder that survives a reset.
         const RECORDER = 1 << 8;
     }
@@ -164,6 +166,11 @@ impl Note {
     /// Whether the kernel may be moved to a random address.
     pub const fn may_slide(&self) -> bool {
         self.wanted.contains(Wanted::SLIDE)
+    }
+
+    /// Whether the kernel starts other processors by the loader's routine.
+    pub const fn wants_secondaries(&self) -> bool {
+        self.wanted.contains(Wanted::SECONDARIES)
     }
 
     /// Whether the kernel keeps a flight recorder.
