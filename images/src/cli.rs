@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::failure::{Failure, Outcome};
 use crate::inspect::moment::At;
 use crate::machine::{Machine, WayIn};
+use crate::project::Language;
 use crate::recipe::{self, Digest, Firmware, Form, KernelSource, Log, Recipe, Seed};
 use crate::size::Size;
 use crate::suggest;
@@ -39,7 +40,7 @@ impl Verb {
             Self::Inspect(flags) => &flags.wanted.on.machine,
             Self::Audit(flags) => &flags.wanted.on.machine,
             Self::Debug(flags) => &flags.wanted.on.machine,
-            Self::Check(_) | Self::Explain(_) | Self::Machines => &None,
+            Self::Check(_) | Self::Explain(_) | Self::New(_) | Self::Machines => &None,
         };
         machine.as_deref() == Some("list")
     }
@@ -124,6 +125,9 @@ handoff inspect --kernel mine.elf --at fault"
     /// Write what VS Code and GDB need to debug a boot, and say how to start.
     #[command(after_help = "Example: handoff debug --kernel mine.elf --dir mine")]
     Debug(Debug),
+    /// Begin a kernel's own project, in a folder outside of this repository.
+    #[command(after_help = "Example: handoff new mine --lang c --dir .. && cd ../mine && make run")]
+    New(New),
     /// Say what the code of an error means and what to do about it.
     #[command(after_help = "Example: handoff explain E0203")]
     Explain(Explain),
@@ -217,6 +221,19 @@ pub struct Check {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Flags of `new`.
+#[derive(Clone, Debug, Args)]
+pub struct New {
+    /// Name of the project, its folder and its kernel
+    pub name: String,
+    /// Language
+    #[arg(long, value_name = "LANGUAGE", value_enum, default_value = "rust")]
+    pub lang: Language,
+    /// Folder in which the project's own is made
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
 }
 
 /// Flags of `explain`.

@@ -23,6 +23,7 @@ pub mod loader;
 pub mod machine;
 pub mod pack;
 pub mod plan;
+pub mod project;
 pub mod qemu;
 pub mod recipe;
 pub mod repeat;

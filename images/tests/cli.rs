@@ -10,7 +10,8 @@ use support::{ElfBuilder, Folder, assert_golden, contents, handoff, transcript};
 #[test]
 fn every_verb_has_help_with_an_example() {
     let folder = Folder::new("help");
-    for verb in ["build", "run", "check", "plan", "tree", "inspect", "audit", "debug", "explain", "machines"]
+    for verb in
+        ["build", "run", "check", "plan", "tree", "inspect", "audit", "debug", "new", "explain", "machines"]
     {
         let output = handoff(folder.path(), &[verb, "--help"]);
         let text = transcript(&output);
@@ -103,6 +104,10 @@ fn mistakes_are_one_line_and_what_to_do_with_status_2_and_leave_nothing_behind()
         &["run", "--gdb=0"],
         &["run", "--script", "handoff.gdb"],
         &["run", "--gdb", "--script", "no/such/handoff.gdb"],
+        &["new", "2k"],
+        &["new", "kernel"],
+        &["new", "mine", "--lang", "c#"],
+        &["new", "folder"],
         &["explain", "E0299"],
         &["explain", "OutsideWindwo"],
     ] {

@@ -9,6 +9,7 @@ mod explain;
 mod given;
 mod inspect;
 mod keep;
+mod new;
 mod output;
 mod plan;
 mod prepare;
@@ -39,6 +40,7 @@ pub fn perform(cli: &Cli) -> u8 {
         Verb::Inspect(flags) => inspect::inspect(&workspace, flags),
         Verb::Audit(flags) => audit::audit(&workspace, flags),
         Verb::Debug(flags) => debug::debug(&workspace, flags),
+        Verb::New(flags) => new::new(&workspace, flags),
         Verb::Explain(flags) => explain::explain(flags),
         Verb::Machines => machines(),
     };

@@ -18,6 +18,7 @@ mod machines;
 mod matrix;
 mod mistakes;
 mod moments;
+mod projects;
 mod readme;
 mod recipes;
 mod refusals;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         errata::all(),
         stopped::all(),
         debuggers::all(),
+        projects::all(),
         readme::all(),
         moments::all(),
         mistakes::all(),
