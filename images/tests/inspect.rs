@@ -81,7 +81,14 @@ fn the_page_is_whole_self_contained_and_shows_hostile_text_as_text() {
         !page.contains("http") && !page.contains("src=") && !page.contains("@import"),
         "nothing from elsewhere"
     );
-    for heading in ["Physical memory", "Virtual memory", "Page tables: ", "Timeline", "Entry state"] {
+    // Every link leads somewhere, by keyboard as by pointer.
+    for link in page.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(page.contains(&format!("id=\"{link}\" tabindex=\"0\"")), "{link}");
+    }
+    assert!(page.contains("the kernel may use it") && page.contains("@media print"));
+    let headings =
+        ["Physical memory", "Virtual memory", "Machine ", "System registers", "Page tables: ", "Frames"];
+    for heading in headings.iter().chain(&["Timeline", "Entry state"]) {
         assert!(page.contains(&format!("<h2>{heading}")), "{heading}");
     }
     assert!(page.contains("prefers-color-scheme: dark"));

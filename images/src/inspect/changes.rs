@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use shared_abi::addr::VirtRange;
 use shared_abi::contract::registers::EntryRegisters;
 use shared_abi::page_table::Run;
 
@@ -28,6 +29,14 @@ pub fn changes(entry: &Snapshot, now: &Snapshot) -> Vec<String> {
     let before = write_and_execute(&runs(entry));
     words.extend(write_and_execute(&runs(now)).difference(&before).cloned());
     words
+}
+
+/// Whether a mapping in a range is not what it was at the kernel's first instruction, by the words of the changes.
+pub fn has_changed(snapshot: &Snapshot, range: VirtRange) -> bool {
+    let changes = snapshot.moment.iter().flat_map(|moment| &moment.changes);
+    let mut places =
+        changes.filter_map(|words| u64::from_str_radix(words.strip_prefix("0x")?.get(..16)?, 16).ok());
+    places.any(|at| range.start().get() <= at && at < range.end())
 }
 
 fn registers(entry: &Snapshot, now: &Snapshot) -> Vec<String> {
@@ -179,6 +188,19 @@ mod tests {
             ]
         );
         assert_eq!(mappings(&then, &then), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_range_knows_whether_a_change_is_in_it() {
+        use crate::inspect::moment::Moment;
+        let changes = mappings(&[], &[run(0x9000, 0xF000, 2, Rights::ReadWrite)]);
+        let moment = Some(Moment { changes, ..Moment::default() });
+        let now = Snapshot { moment, ..Snapshot::default() };
+        let range = |start: u64| {
+            VirtRange::from_bounds(0xFFFF_0000_0000_0000 + start, 0xFFFF_0000_0000_B000).unwrap()
+        };
+        assert!(has_changed(&now, range(0x8000)) && !has_changed(&now, range(0xA000)));
+        assert!(!has_changed(&Snapshot::default(), range(0x8000)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use shared_abi::crc32c::crc32c;
 
 use super::moment::Moment;
+use super::program::Parts;
 use super::snapshot::{Origin, Snapshot};
 use crate::failure::{Failure, Outcome};
 
@@ -28,6 +29,10 @@ struct Meta {
     registers: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     moment: Option<Moment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parts: Option<Parts>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    plan: Option<Vec<String>>,
     crc32c: u32,
 }
 
@@ -47,6 +52,8 @@ pub fn encode(snapshot: &Snapshot) -> Vec<u8> {
             .map(|(name, value)| (name.clone(), format!("{value:#x}")))
             .collect(),
         moment: snapshot.moment.clone(),
+        parts: snapshot.parts.clone(),
+        plan: snapshot.plan.clone(),
         crc32c: checksum(&snapshot.memory),
     };
     // Strings and numbers: there is nothing in it that JSON cannot say.
@@ -147,6 +154,8 @@ pub fn decode(file: &[u8]) -> Outcome<Snapshot> {
         memory,
         title: meta.title,
         origin: meta.origin,
+        parts: meta.parts,
+        plan: meta.plan,
         moment: meta.moment,
     })
 }
@@ -162,6 +171,8 @@ mod tests {
             title: "sample on virt".into(),
             origin: Origin::Planned,
             moment: Some(Moment { when: "at kmain".into(), boot_info: 0x1000, ..Moment::default() }),
+            parts: Some(Parts { sections: Vec::new(), entry: Some("_start".into()) }),
+            plan: Some(vec!["tables: planned 1, found 2".into()]),
         }
     }
 

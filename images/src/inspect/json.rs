@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use shared_abi::boot_info::{BootInfo, TableId};
 
+use super::program::Section;
 use super::view::{Trouble, View, memory_type, rights};
 use super::{moment_text, record, recordings};
 
@@ -48,6 +49,14 @@ pub fn json(view: &View<'_>) -> Value {
     });
     if let Some(moment) = &view.snapshot.moment {
         value["moment"] = moment_text::json(moment);
+    }
+    if let Some(plan) = &view.snapshot.plan {
+        value["plan_differences"] = json!(plan);
+    }
+    if let Some(parts) = &view.snapshot.parts {
+        let section = |section: &Section| json!({ "name": section.name, "start": hex(section.start), "length": section.length });
+        let sections: Vec<_> = parts.sections.iter().map(section).collect();
+        value["kernel_file"] = json!({ "entry": parts.entry, "sections": sections });
     }
     let recordings = view.info.as_ref().map(|info| recordings::of_info(view.snapshot, info));
     if let Ok(recordings) = recordings

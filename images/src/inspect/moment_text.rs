@@ -9,6 +9,9 @@ use super::snapshot::Snapshot;
 /// A heading, and the lines under it.
 pub type Section = (String, Vec<String>);
 
+/// The heading of the registers that rule translation and exceptions.
+pub const REGISTERS: &str = "System registers";
+
 /// Every section.
 pub fn sections(snapshot: &Snapshot, moment: &Moment) -> Vec<Section> {
     let mut sections = Vec::new();
@@ -19,7 +22,7 @@ pub fn sections(snapshot: &Snapshot, moment: &Moment) -> Vec<Section> {
     for cpu in &moment.cpus {
         sections.push((format!("CPU {}: {}", cpu.number, cpu.state), cpu_lines(cpu)));
     }
-    sections.push(("System registers".into(), control(snapshot)));
+    sections.push((REGISTERS.into(), control(snapshot)));
     let changes = match &moment.changes[..] {
         [] => vec!["nothing".into()],
         changes => changes.to_vec(),

@@ -26,6 +26,26 @@ pub struct Place {
     pub inlined: bool,
 }
 
+/// A section of an ELF file, where it is loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Section {
+    /// Its name.
+    pub name: String,
+    /// Its virtual address.
+    pub start: u64,
+    /// Its bytes.
+    pub length: u64,
+}
+
+/// What an ELF file says of a kernel beside its code.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// The sections that are loaded, where they lie.
+    pub sections: Vec<Section>,
+    /// The symbol of its entry.
+    pub entry: Option<String>,
+}
+
 /// A function or a variable of the symbol table.
 #[derive(Clone, Debug)]
 struct Symbol {
@@ -69,6 +89,8 @@ fn holding(symbols: &[Symbol], linked: u64) -> Option<&Symbol> {
 pub struct Program {
     functions: Vec<Symbol>,
     variables: Vec<Symbol>,
+    /// Sections that are loaded.
+    sections: Vec<Section>,
     /// Sections with code: address and bytes.
     code: Vec<(u64, Vec<u8>)>,
     lines: Option<Lines>,
@@ -116,9 +138,35 @@ impl Program {
             let data = parsed.section_by_name(id.name()).and_then(|section| section.uncompressed_data().ok());
             Ok::<_, gimli::Error>(EndianArcSlice::new(data.unwrap_or_default().into(), LittleEndian))
         };
+        let is_loaded = |flags| matches!(flags, object::SectionFlags::Elf { sh_flags, .. } if sh_flags.contains(elf::SHF_ALLOC));
+        let loaded = parsed.sections().filter(|section| is_loaded(section.flags()) && section.size() != 0);
+        let loaded = loaded.filter_map(|section| {
+            let name = section.name().ok()?.to_owned();
+            Some(Section { name, start: section.address(), length: section.size() })
+        });
+        let loaded = loaded.collect();
         let lines = gimli::Dwarf::load(section).and_then(Lines::from_dwarf).ok();
         let root = std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
-        Ok(Self { functions, variables, code, lines, entry: parsed.entry(), slide: 0, root })
+        Ok(Self {
+            functions,
+            variables,
+            sections: loaded,
+            code,
+            lines,
+            entry: parsed.entry(),
+            slide: 0,
+            root,
+        })
+    }
+
+    /// What of the file a report of the running machine shows.
+    pub fn parts(&self) -> Parts {
+        let slid =
+            |section: &Section| Section { start: section.start.wrapping_add(self.slide), ..section.clone() };
+        Parts {
+            sections: self.sections.iter().map(slid).collect(),
+            entry: self.function(self.entry).map(|symbol| symbol.at(self.entry)),
+        }
     }
 
     /// The same file where it lies once its first instruction is at `entry`.

@@ -9,6 +9,7 @@ use shared_abi::page_table::{PageTable, TableSource};
 use shared_abi::vmsa::Descriptor;
 
 use super::moment::Moment;
+use super::program::Parts;
 
 /// Where a [`Snapshot`] comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,10 @@ pub struct Snapshot {
     pub origin: Origin,
     /// What was seen of a later moment; `None` at the kernel's first instruction.
     pub moment: Option<Moment>,
+    /// What the kernel's ELF file says of it, where it was at hand.
+    pub parts: Option<Parts>,
+    /// How the boot differs from a plan of it; `None` if none was made.
+    pub plan: Option<Vec<String>>,
 }
 
 /// What QEMU calls a register that it shares with AArch32.

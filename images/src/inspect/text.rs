@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
-use shared_abi::boot_info::{BootInfo, CpuFlags, EnableMethod};
+use shared_abi::boot_info::BootInfo;
 use shared_abi::memory::RegionKind;
+use shared_abi::page_table::Run;
 
 use super::view::{View, memory_type, rights};
-use super::{moment_text, record, recordings};
+use super::{machine_text, moment_text, record, recordings};
 use crate::size::readable;
 use crate::style::Style;
 
@@ -72,6 +73,12 @@ pub fn text(view: &View<'_>, style: Style) -> String {
         }
     }
     mappings(view, &mut page);
+    if let Some(differences) = &view.snapshot.plan {
+        page.heading("What differs from the plan");
+        let agree = ["nothing".to_owned()];
+        let lines = if differences.is_empty() { &agree[..] } else { differences };
+        lines.iter().for_each(|line| page.line(line));
+    }
     if let Ok(info) = &view.info {
         if view.has_run() {
             timeline(view, &mut page);
@@ -152,7 +159,9 @@ fn kernel(view: &View<'_>, info: &BootInfo<'_>, page: &mut Page) {
     page.heading(&format!("Kernel {name}"));
     let linked = kernel.virt_link_base;
     page.line(&format!("image      {}, linked at {linked:#x}, slid by {:#x}", kernel.range(), kernel.slide));
-    page.line(&format!("entry      {:#018x}", kernel.virt_entry));
+    let parts = view.snapshot.parts.as_ref();
+    let symbol = parts.and_then(|parts| parts.entry.as_deref()).unwrap_or_default();
+    page.line(&format!("entry      {:#018x}  {symbol}", kernel.virt_entry));
     page.line(&format!(
         "pages      {} in place, {} copied, {} zeroed; {} relocations",
         kernel.pages_in_place, kernel.pages_copied, kernel.pages_zeroed, kernel.relocations
@@ -166,6 +175,10 @@ fn kernel(view: &View<'_>, info: &BootInfo<'_>, page: &mut Page) {
             extent.rights(),
             extent.phys()
         ));
+        let sections = view.sections(extent.virt());
+        if !sections.is_empty() {
+            page.line(&format!("           {}", sections.join(", ")));
+        }
     }
     page.heading("Virtual layout");
     let mut places: Vec<_> = info
@@ -189,57 +202,12 @@ fn kernel(view: &View<'_>, info: &BootInfo<'_>, page: &mut Page) {
 }
 
 fn handed(view: &View<'_>, info: &BootInfo<'_>, page: &mut Page) {
-    let platform = info.platform();
-    page.heading(&format!("Machine {}", info.string(platform.model)));
-    let psci = match platform.psci_version {
-        0 => "no PSCI".to_owned(),
-        version => {
-            let conduit = platform.psci_conduit.name().unwrap_or("unknown");
-            format!("PSCI {}.{} by {conduit}", version >> 16, version & 0xFFFF)
+    page.heading(&format!("Machine {}", info.string(info.platform().model)));
+    for (label, words) in machine_text::lines(view, info) {
+        match label {
+            "" => page.line(&words),
+            _ => page.line(&format!("{label:10} {words}")),
         }
-    };
-    let timer = match platform.timer_frequency {
-        0 => "timer of unknown frequency".to_owned(),
-        frequency => format!("timer {frequency} Hz"),
-    };
-    page.line(&format!(
-        "entered at EL{}, {}-bit physical addresses, {timer}, {psci}, exit by {}",
-        platform.entry_exception_level,
-        platform.phys_address_bits,
-        platform.exit.name().unwrap_or("unknown")
-    ));
-    for cpu in info.cpus() {
-        // A machine with one CPU need not state how another is started.
-        let method = match cpu.enable_method {
-            EnableMethod::UNKNOWN => "no enable method",
-            method => method.name().unwrap_or("unknown enable method"),
-        };
-        let boot = if cpu.flags.contains(CpuFlags::BOOT) { "  boots" } else { "" };
-        page.line(&format!("CPU        {:#012x}  node {}  {method}{boot}", cpu.mpidr, cpu.node));
-    }
-    if let Some(console) = info.console() {
-        let kind = console.kind().map_or("unknown", |kind| kind.name());
-        page.line(&format!(
-            "console    {kind} at {:#x}, mapped at {:#018x}",
-            console.phys_base, console.virt_base
-        ));
-    }
-    let image = info.firmware_image();
-    page.line(&format!("image      {}, x0 = {:#x}", image.phys(), image.entry_arguments[0]));
-    if let Some(tree) = info.device_tree() {
-        let source = platform.tree_source.name().unwrap_or("unknown");
-        page.line(&format!("tree       {}, from {source}", tree.phys()));
-    }
-    if let Some(initrd) = info.initrd() {
-        page.line(&format!("initrd     {}", initrd.phys()));
-    }
-    for module in info.modules() {
-        page.line(&format!("module     {}  {}", module.phys(), info.string(module.name)));
-    }
-    page.line(&format!("command    {:?}", info.command_line()));
-    if let (Some(entropy), true) = (info.entropy(), view.has_run()) {
-        let (credited, slide) = (entropy.credited_bits, entropy.slide_credited_bits);
-        page.line(&format!("entropy    {credited} bits for the kernel, {slide} for its address"));
     }
 }
 
@@ -253,19 +221,26 @@ fn others(info: &BootInfo<'_>, page: &mut Page) {
 }
 
 fn mappings(view: &View<'_>, page: &mut Page) {
-    page.heading(&format!("Mapped by TTBR1: {} runs, {} tables", view.runs.len(), view.tables));
-    for run in &view.runs {
-        let (start, length) = (run.virt.get(), run.length);
-        let size = ["?", "1G", "2M", "4K"][usize::from(run.level & 3)];
-        page.line(&format!(
-            "{start:#018x}  {:>10} by {size}  {}  {:12}  {:#014x}  {}",
-            readable(length),
-            rights(run.attributes),
-            memory_type(run.attributes),
-            run.phys.get(),
-            view.purpose(start)
-        ));
+    let (low, high) = (&view.low_runs, &view.runs);
+    if !low.is_empty() {
+        page.heading(&format!("Mapped by TTBR0: {} runs", low.len()));
+        low.iter().for_each(|run| page.line(&mapping(view, run)));
     }
+    page.heading(&format!("Mapped by TTBR1: {} runs, {} tables", high.len(), view.tables));
+    high.iter().for_each(|run| page.line(&mapping(view, run)));
+}
+
+fn mapping(view: &View<'_>, run: &Run) -> String {
+    let (start, length) = (run.virt.get(), run.length);
+    let size = ["?", "1G", "2M", "4K"][usize::from(run.level & 3)];
+    format!(
+        "{start:#018x}  {:>10} by {size}  {}  {:12}  {:#014x}  {}",
+        readable(length),
+        rights(run.attributes),
+        memory_type(run.attributes),
+        run.phys.get(),
+        view.purpose(start)
+    )
 }
 
 fn timeline(view: &View<'_>, page: &mut Page) {

@@ -1,11 +1,13 @@
 //! What a snapshot says, judged once and shown three ways: as text, as JSON, as a page.
 
+use shared_abi::addr::VirtRange;
 use shared_abi::boot_info::{BootInfo, BootInfoError};
 use shared_abi::page_table::{Run, TableSource};
 use shared_abi::vmsa::Descriptor;
 
 use super::contract::{self, Announced, Line};
 use super::snapshot::{Origin, Snapshot};
+use crate::size::readable;
 
 /// Most runs of mappings that are shown: a damaged tree can name one table over and over.
 const MAX_RUNS: usize = 4096;
@@ -41,6 +43,8 @@ pub struct View<'a> {
     pub lines: Vec<Line>,
     /// What the kernel's tables map, in ascending order.
     pub runs: Vec<Run>,
+    /// What TTBR0's tables map, if walks through it are enabled.
+    pub low_runs: Vec<Run>,
     /// Tables of the kernel's tree, root included.
     pub tables: usize,
 }
@@ -69,12 +73,16 @@ impl<'a> View<'a> {
             let nodes = tree.nodes(snapshot).take(MAX_RUNS * 512);
             1 + nodes.filter(|node| matches!(node, shared_abi::page_table::Node::Table { .. })).count()
         });
+        // TCR_EL1.EPD0 (bit 7) disables its walks.
+        let walks_low = snapshot.register("TCR_EL1").is_some_and(|tcr| tcr & 1 << 7 == 0);
+        let low = snapshot.user_tables().filter(|_| walks_low);
+        let low_runs = low.map(|tree| tree.leaves(snapshot).take(MAX_RUNS).collect()).unwrap_or_default();
         // The contract is about the kernel's first instruction alone.
         let lines = match snapshot.moment {
             None => contract::lines(snapshot, announced),
             Some(_) => Vec::new(),
         };
-        Self { snapshot, info, lines, runs, tables }
+        Self { snapshot, info, lines, runs, low_runs, tables }
     }
 
     /// What the view is of, in words: which kernel, which machine, when.
@@ -119,6 +127,14 @@ impl<'a> View<'a> {
     pub fn microseconds(&self, ticks: u64) -> Option<f64> {
         let frequency = self.info.as_ref().ok()?.platform().timer_frequency;
         (frequency != 0).then(|| ticks as f64 * 1e6 / frequency as f64)
+    }
+
+    /// The kernel's sections in a part of it: names and sizes.
+    pub fn sections(&self, range: VirtRange) -> Vec<String> {
+        let sections = self.snapshot.parts.iter().flat_map(|parts| &parts.sections);
+        let inside =
+            sections.filter(|section| range.start().get() <= section.start && section.start < range.end());
+        inside.map(|section| format!("{} {}", section.name, readable(section.length))).collect()
     }
 
     /// What a virtual address belongs to, by what `BootInfo` says.

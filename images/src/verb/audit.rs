@@ -17,7 +17,7 @@ use crate::verb::inspect::{STATUS_WRONG, snapshot};
 use crate::workspace::Workspace;
 
 pub fn audit(workspace: &Workspace, flags: &Audit) -> Outcome<u8> {
-    let snapshot = snapshot(workspace, &flags.wanted, &flags.stop)?;
+    let snapshot = snapshot(workspace, &flags.wanted, &flags.stop, false)?;
     if let Some(address) = flags.walk {
         return walk(&snapshot, address.0);
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use shared_abi::boot_info::BootInfo;
 use shared_abi::image::header::HEADER_PAGE;
 
-use super::plan::plan_staged;
+use super::foresee::plan_staged;
 use super::prepare::place;
 use super::ready::Staged;
 use crate::cli::Plan;

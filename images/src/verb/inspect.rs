@@ -11,7 +11,7 @@ use shared_abi::verdict::Ending;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::output;
-use crate::cli::{Inspect, Show, Stop, Wanted};
+use crate::cli::{Address, Inspect, Plan, Show, Stop, Wanted};
 use crate::elf_form::image_bytes;
 use crate::failure::{Failure, Outcome, folder_is_there, read, write_atomically};
 use crate::foreign;
@@ -21,8 +21,9 @@ use crate::inspect::program::Program;
 use crate::inspect::pursuit::{self, Missed, Pursuit};
 use crate::inspect::snapshot::Snapshot;
 use crate::inspect::view::{Blob, View};
-use crate::inspect::{self, html, text};
+use crate::inspect::{self, html, plan_text, text};
 use crate::style::Style;
+use crate::verb::foresee::plan_staged;
 use crate::verb::ready::{Ready, Wish};
 use crate::workspace::Workspace;
 
@@ -33,7 +34,7 @@ pub fn inspect(workspace: &Workspace, flags: &Inspect) -> Outcome<u8> {
     for path in [&flags.show.html, &flags.show.dump].into_iter().flatten() {
         folder_is_there(path)?;
     }
-    let snapshot = snapshot(workspace, &flags.wanted, &flags.stop)?;
+    let snapshot = snapshot(workspace, &flags.wanted, &flags.stop, flags.show.html.is_some())?;
     show(&snapshot, &flags.show)
 }
 
@@ -55,8 +56,9 @@ pub fn show(snapshot: &Snapshot, how: &Show) -> Outcome<u8> {
     Ok(if view.is_good() { 0 } else { STATUS_WRONG })
 }
 
-/// The snapshot that the flags ask for: of a machine that is booted for it, or out of a dump.
-pub fn snapshot(workspace: &Workspace, wanted: &Wanted, stop: &Stop) -> Outcome<Snapshot> {
+/// The snapshot that the flags ask for: of a machine that is booted for it, beside its plan if that is wanted, or out of a
+/// dump.
+pub fn snapshot(workspace: &Workspace, wanted: &Wanted, stop: &Stop, with_plan: bool) -> Outcome<Snapshot> {
     if let Some(path) = &stop.from {
         let file = read(path)?;
         return inspect::dump::decode(&file)
@@ -91,14 +93,32 @@ pub fn snapshot(workspace: &Workspace, wanted: &Wanted, stop: &Stop) -> Outcome<
         })?;
     }
     let mut machine = Machine::stop(&ready.program, &ready.arguments, pause, timeout, is_cut)?;
-    let entry = machine.snapshot(ready.staged.title())?;
-    match &stop.at {
+    let mut entry = machine.snapshot(ready.staged.title())?;
+    let kernel = ready.staged.kernel.as_ref().and_then(|path| Program::open(path, workspace.root()).ok());
+    let entered = entry.register("pc").unwrap_or_default();
+    entry.parts = kernel.map(|kernel| kernel.entered_at(entered).parts());
+    // As the boot left it: a page shows how that differs from the plan of it.
+    entry.plan = if with_plan { differences(&ready, &entry) } else { None };
+    let (plan, parts) = (entry.plan.clone(), entry.parts.clone());
+    let found = match &stop.at {
         None | Some(At::Entry) => Ok(entry),
         Some(at) => {
             let files = [ready.staged.kernel.as_deref(), ready.staged.loader.as_deref()];
             later(&mut machine, entry, at, files, timeout, workspace)
         }
-    }
+    };
+    found.map(|found| Snapshot { plan, parts, ..found })
+}
+
+/// How a boot differs from the plan of the same one; `None` where none can be made, since U-Boot decides.
+fn differences(ready: &Ready, entry: &Snapshot) -> Option<Vec<String>> {
+    let blob = Blob::of(entry);
+    let info = View::new(entry, &blob).info.ok()?;
+    let (slide, direct_map) = (info.kernel().slide, info.direct_map().virt_offset);
+    let flags =
+        Plan { slide: Some(Address(slide)), direct_map: Some(Address(direct_map)), ..Plan::default() };
+    let planned = plan_staged(&ready.program, &ready.staged, &flags, None).ok()?;
+    Some(plan_text::differences(&planned, entry))
 }
 
 /// The snapshot of a later moment; `files` are the ELF files of kernel and loader.

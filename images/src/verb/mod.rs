@@ -6,6 +6,7 @@ mod check;
 mod debug;
 mod debugger;
 mod explain;
+mod foresee;
 mod given;
 mod inspect;
 mod keep;

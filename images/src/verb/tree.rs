@@ -7,7 +7,7 @@ use crate::machine::WayIn;
 use crate::plan;
 use crate::qemu::version;
 use crate::scratch::Scratch;
-use crate::verb::plan::machine_tree;
+use crate::verb::foresee::machine_tree;
 use crate::verb::ready::{Staged, Wish};
 use crate::workspace::Workspace;
 

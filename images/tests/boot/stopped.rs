@@ -117,6 +117,22 @@ pub fn all() -> Vec<Behaviour> {
             false => Ok(()),
         }
     }));
+    list.push(Behaviour::new("a_page_has_the_plan_the_sections_and_the_entry_s_symbol", || {
+        let page = Scratch::new("page.html", &[])?;
+        let ended =
+            handoff(&["inspect", "hello", "--machine", "virt-numa", "--cpus", "3", "--html", page.path()])?;
+        let ended = ended.expect_status(0)?.expect_said("What differs from the plan\nnothing")?;
+        ended.expect_said("  _start\n")?.expect_said("           .text ")?;
+        let page = std::fs::read_to_string(page.path())?;
+        for words in
+            ["Every number is as planned", ".text ", ", _start</small>", ">node 2</span>", ">device tree</a>"]
+        {
+            if !page.contains(words) {
+                return Err(format!("the page does not say {words:?}").into());
+            }
+        }
+        Ok(())
+    }));
     list.push(Behaviour::new("a_port_in_use_is_a_mistake", || {
         let taken = std::net::TcpListener::bind(("localhost", 0))?;
         let flag = format!("--gdb={}", taken.local_addr()?.port());

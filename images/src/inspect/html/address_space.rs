@@ -6,7 +6,9 @@ use shared_abi::addr::VirtRange;
 use shared_abi::boot_info::{BootInfo, WindowId};
 use shared_abi::page_table::Run;
 
+use super::frames::Frames;
 use super::markup::{escaped, rights_class, section};
+use crate::inspect::changes;
 use crate::inspect::view::{View, rights};
 use crate::size::readable;
 
@@ -17,7 +19,7 @@ const OUTER: [WindowId; 4] = [WindowId::KERNEL, WindowId::HANDOFF, WindowId::SLI
 const HALF: u64 = 0xFFFF_0000_0000_0000;
 
 /// Draws it.
-pub fn draw(view: &View<'_>, info: &BootInfo<'_>, page: &mut String) {
+pub fn draw(frames: &Frames<'_>, view: &View<'_>, info: &BootInfo<'_>, page: &mut String) {
     let windows: Vec<_> = info.windows().filter(|window| OUTER.contains(&window.id)).collect();
     let named = |id: WindowId| id.name().unwrap_or("window");
     let mut map = String::from(
@@ -52,7 +54,8 @@ pub fn draw(view: &View<'_>, info: &BootInfo<'_>, page: &mut String) {
     let mut blocks = String::new();
     for window in windows {
         let range = window.range();
-        let mut rows = runs(view, range);
+        let inside = view.runs.iter().filter(|run| range.contains(run.virt));
+        let mut rows: Vec<_> = inside.map(|run| row(frames, view, run)).collect();
         if window.id == WindowId::HANDOFF {
             rows.push(guard(info));
         }
@@ -68,6 +71,10 @@ pub fn draw(view: &View<'_>, info: &BootInfo<'_>, page: &mut String) {
             readable(range.len())
         );
     }
+    if !view.low_runs.is_empty() {
+        let rows: String = view.low_runs.iter().map(|run| row(frames, view, run).1).collect();
+        let _ = write!(blocks, "<div class=\"window\"><h3>user space<span>TTBR0</span></h3>{rows}</div>");
+    }
     let legend = "<p class=\"legend\"><span class=\"rx\">r-x</span> code <span class=\"ro\">r--</span> read-only \
                   <span class=\"rw\">rw-</span> data. Virtual address, size, rights, what for, physical address.</p>";
     section(page, "Virtual memory", &format!("{figure}{legend}<div class=\"windows\">{blocks}</div>"));
@@ -77,29 +84,48 @@ fn scale(virt: u64) -> f64 {
     virt.saturating_sub(HALF) as f64 * 1000.0 / (1_u64 << 48) as f64
 }
 
-/// What is mapped in a window: for each run its address and a row.
-fn runs(view: &View<'_>, window: VirtRange) -> Vec<(u64, String)> {
-    let inside = view.runs.iter().filter(|run| window.contains(run.virt));
-    let row = |run: &Run| {
-        let (virt, rights) = (run.virt.get(), rights(run.attributes));
-        let phys = format!("{:#x}", run.phys.get());
-        (virt, row(rights_class(rights), virt, run.length, rights, view.purpose(virt), &phys))
-    };
-    inside.map(row).collect()
+/// A run: its address, for the order, and a row that leads to its frames.
+fn row(frames: &Frames<'_>, view: &View<'_>, run: &Run) -> (u64, String) {
+    let (virt, phys, rights) = (run.virt.get(), run.phys.get(), rights(run.attributes));
+    let range = VirtRange::new(run.virt, run.length).unwrap_or(VirtRange::EMPTY);
+    let mut more = Vec::new();
+    let sections = view.sections(range);
+    if !sections.is_empty() {
+        more.push(escaped(&sections.join(", ")));
+    }
+    if let Ok(info) = &view.info
+        && range.start().get() <= info.kernel().virt_entry
+        && info.kernel().virt_entry < range.end()
+        && rights == "r-x"
+    {
+        let symbol = view.snapshot.parts.as_ref().and_then(|parts| parts.entry.as_deref());
+        let symbol = symbol.unwrap_or("the kernel's first instruction");
+        more.push(format!("entry {:#x}, {}", info.kernel().virt_entry, escaped(symbol)));
+    }
+    if changes::has_changed(view.snapshot, range) {
+        more.push("<b class=\"other\">changed since the kernel's first instruction</b>".to_owned());
+    }
+    let more: String = more.iter().map(|words| format!("<small>{words}</small>")).collect();
+    let words = format!(
+        "<a class=\"run {}{}\" href=\"{}\"><code>{virt:#018x}</code><span>{}</span><span class=\"rights\">{rights}</span>\
+         <span>{}</span><code>{phys:#x}</code>{more}</a>",
+        rights_class(rights),
+        frames.classes(phys, run.length),
+        frames.link(phys, run.length),
+        readable(run.length),
+        escaped(view.purpose(virt)),
+    );
+    (virt, words)
 }
 
 /// The hole that a stack overflow falls into.
 fn guard(info: &BootInfo<'_>) -> (u64, String) {
     let guard = info.boot_stack().guard();
     let virt = guard.start().get();
-    (virt, row("none", virt, guard.len(), "---", "guard", ""))
-}
-
-fn row(class: &str, virt: u64, length: u64, rights: &str, purpose: &str, phys: &str) -> String {
-    format!(
-        "<div class=\"run {class}\"><code>{virt:#018x}</code><span>{}</span><span class=\"rights\">{rights}</span>\
-         <span>{}</span><code>{phys}</code></div>",
-        readable(length),
-        escaped(purpose)
-    )
+    let words = format!(
+        "<div class=\"run none\"><code>{virt:#018x}</code><span>{}</span><span class=\"rights\">---</span>\
+         <span>guard</span><code></code></div>",
+        readable(guard.len()),
+    );
+    (virt, words)
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use shared_abi::memory::RegionKind;
+
 /// Text as HTML shows it.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -41,6 +43,12 @@ pub fn table(head: &[&str], rows: &str) -> String {
 /// What opens on demand.
 pub fn details(summary: &str, content: &str) -> String {
     format!("<details><summary>{}</summary>\n{content}\n</details>", escaped(summary))
+}
+
+/// The classes that colour a region: what it has in common with all, and its kind's name. A kind without a colour
+/// of its own has that of what is reserved.
+pub fn class(kind: RegionKind) -> String {
+    format!("region {}", kind.name().unwrap_or_default().to_lowercase().replace(' ', "-"))
 }
 
 /// The style of a range with such rights.

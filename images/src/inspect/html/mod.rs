@@ -1,21 +1,25 @@
 //! A view as one self-contained page: physical memory, virtual memory, the page-table tree, the timeline.
 //!
-//! No script, no font and no file from elsewhere: the pictures are SVG, colours follow the reader's light or dark
-//! preference, details open on demand and a pointer over a piece says what it is.
+//! No script, no font and no file from elsewhere: colours follow the reader's light or dark preference, details open on
+//! demand, and a pointer or the keyboard on a piece of memory marks all that leads there.
 
 mod address_space;
+mod frames;
 mod markup;
 mod physical;
+mod registers;
 mod tree;
 
 use std::fmt::Write;
 
+use frames::Frames;
 use markup::{details, escaped, row, section, table};
 
 use shared_abi::boot_info::BootInfo;
 
+use super::snapshot::Origin;
 use super::view::View;
-use super::{moment_text, record, recordings};
+use super::{machine_text, moment_text, record, recordings};
 use crate::size::readable;
 
 const STYLE: &str = include_str!("page.css");
@@ -35,17 +39,25 @@ pub fn html(view: &View<'_>) -> String {
          <header><h1>{title}</h1><p>{verdict}</p></header>\n<main>\n"
     );
     if let Some(moment) = &view.snapshot.moment {
-        for (heading, lines) in moment_text::sections(view.snapshot, moment) {
+        // The registers that rule the machine have a section of their own.
+        let sections = moment_text::sections(view.snapshot, moment).into_iter();
+        for (heading, lines) in sections.filter(|(heading, _)| heading != moment_text::REGISTERS) {
             let lines = escaped(&lines.join("\n"));
             section(&mut page, &escaped(&heading), &format!("<pre>{lines}</pre>"));
         }
     }
     match &view.info {
         Ok(info) => {
+            let frames = Frames::of(view, info);
+            let _ = write!(page, "<style>\n{}</style>\n", frames.style());
             summary(view, info, &mut page);
-            physical::draw(info, &mut page);
-            address_space::draw(view, info, &mut page);
-            tree::draw(view, &mut page);
+            physical::draw(&frames, info, &mut page);
+            address_space::draw(&frames, view, info, &mut page);
+            machine(view, info, &mut page);
+            registers::draw(view, &mut page);
+            plan(view, &mut page);
+            tree::draw(Some(&frames), view, &mut page);
+            frames.draw(info, &mut page);
             for table in record::others(info) {
                 let text = escaped(&record::lines(info, table).join("\n"));
                 section(&mut page, &table.to_string(), &format!("<pre>{text}</pre>"));
@@ -68,7 +80,8 @@ pub fn html(view: &View<'_>) -> String {
                 "BootInfo",
                 &format!("<p class=\"bad\">{}</p>", escaped(&trouble.to_string())),
             );
-            tree::draw(view, &mut page);
+            registers::draw(view, &mut page);
+            tree::draw(None, view, &mut page);
             entry_state(view, &mut page);
         }
     }
@@ -93,13 +106,34 @@ fn summary(view: &View<'_>, info: &BootInfo<'_>, page: &mut String) {
             ),
         ),
         ("Tables", format!("{} in {} runs", view.tables, view.runs.len())),
-        ("Boot", if view.has_run() { view.time(total) } else { "not yet".to_owned() }),
+        (
+            "Boot",
+            if view.snapshot.origin == Origin::Stopped { view.time(total) } else { "not yet".to_owned() },
+        ),
     ];
     page.push_str("<section class=\"facts\">\n");
     for (name, value) in facts {
         let _ = writeln!(page, "<div><dt>{name}</dt><dd>{}</dd></div>", escaped(&value));
     }
     page.push_str("</section>\n");
+}
+
+fn machine(view: &View<'_>, info: &BootInfo<'_>, page: &mut String) {
+    let mut rows = String::new();
+    for (label, words) in machine_text::lines(view, info) {
+        let _ = write!(rows, "<div class=\"line\"><b>{label}</b><span>{}</span></div>", escaped(&words));
+    }
+    section(page, &format!("Machine {}", info.string(info.platform().model)), &rows);
+}
+
+/// How the boot differs from its plan.
+fn plan(view: &View<'_>, page: &mut String) {
+    let Some(differences) = &view.snapshot.plan else { return };
+    let content = match &differences[..] {
+        [] => "<p class=\"good\">Every number is as planned.</p>".to_owned(),
+        all => format!("<pre>{}</pre>", escaped(&all.join("\n"))),
+    };
+    section(page, "Plan and boot", &content);
 }
 
 fn timeline(view: &View<'_>, page: &mut String) {

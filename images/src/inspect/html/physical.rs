@@ -11,7 +11,8 @@ use std::fmt::Write;
 use shared_abi::boot_info::{BootInfo, MemoryRegion};
 use shared_abi::memory::RegionKind;
 
-use super::markup::{details, escaped, row, section, table};
+use super::frames::Frames;
+use super::markup::{class, details, escaped, row, section, table};
 use crate::size::readable;
 
 /// Free memory of at most this size between two parts does not separate them.
@@ -20,14 +21,8 @@ const GAP: u64 = 256 << 10;
 /// The width of a picture.
 const WIDTH: f64 = 1000.0;
 
-/// The classes that colour a region: what it has in common with all, and its kind's name. A kind without a colour
-/// of its own has that of what is reserved.
-fn class(kind: RegionKind) -> String {
-    format!("region {}", kind.name().unwrap_or_default().to_lowercase().replace(' ', "-"))
-}
-
 /// Draws it.
-pub fn draw(info: &BootInfo<'_>, page: &mut String) {
+pub fn draw(frames: &Frames<'_>, info: &BootInfo<'_>, page: &mut String) {
     let regions: Vec<_> = info.memory_map().collect();
     let mut content = String::new();
     for piece in regions.chunk_by(|one, next| one.range().end() == next.phys_start) {
@@ -36,11 +31,13 @@ pub fn draw(info: &BootInfo<'_>, page: &mut String) {
         let _ = write!(
             content,
             "<figure><figcaption><code>{start:#x}</code><span>{}, to scale</span><code>{end:#x}</code></figcaption>\
-             <div class=\"zoomed\">{}{}{}</div></figure>",
+             <div class=\"zoomed\">{}{}{}{}</div></figure>",
             readable(end - start),
-            bar(piece, 36, "bar"),
+            nodes(piece),
+            // The magnified parts below hold all of it but what is free: those are stepped through by keyboard.
+            bar(frames, info, piece, crowds.is_empty()),
             lenses(&crowds, start, end),
-            magnified(&crowds)
+            magnified(frames, info, &crowds)
         );
     }
     content += &legend(&regions);
@@ -57,10 +54,14 @@ pub fn draw(info: &BootInfo<'_>, page: &mut String) {
                 readable(region.length),
                 escaped(info.string(region.name)),
                 region.node.to_string(),
+                escaped(&region.kind().when().replace('`', "")),
             ])
         })
         .collect();
-    content += &details("Memory map", &table(&["use", "physical", "size", "name", "node"], &rows));
+    content += &details(
+        "Memory map",
+        &table(&["use", "physical", "size", "name", "node", "the kernel may use it"], &rows),
+    );
     section(page, "Physical memory", &content);
 }
 
@@ -83,24 +84,46 @@ fn crowds(piece: &[MemoryRegion]) -> Vec<&[MemoryRegion]> {
     crowds.filter(|crowd| crowd.len() < piece.len()).collect()
 }
 
-/// Regions that follow each other, to scale.
-fn bar(regions: &[MemoryRegion], height: u32, kind: &str) -> String {
+/// Regions that follow each other, to scale: links to their frames, with a label where there is room for one.
+fn bar(frames: &Frames<'_>, info: &BootInfo<'_>, regions: &[MemoryRegion], by_keyboard: bool) -> String {
     let (start, end) = bounds(regions);
-    let scale = |bytes: u64| bytes as f64 * WIDTH / (end - start).max(1) as f64;
-    let mut svg = format!(
-        "<svg class=\"{kind}\" viewBox=\"0 0 1000 {height}\" preserveAspectRatio=\"none\" role=\"img\">"
-    );
+    let scale = |bytes: u64| bytes as f64 * 100.0 / (end - start).max(1) as f64;
+    let mut bar = String::from("<div class=\"bar\">");
     for region in regions {
-        let (x, width) = (scale(region.phys_start - start), scale(region.length).max(1.5));
-        let words = format!("{} {}, {}", region.range(), region.kind(), readable(region.length));
+        let (left, width) = (scale(region.phys_start - start), scale(region.length).max(0.15));
+        let (name, kind) = (info.string(region.name), region.kind().to_string());
+        let label = if name.is_empty() { &kind } else { name };
+        let when = region.kind().when().replace('`', "");
+        let words =
+            format!("{} {kind}, {}; the kernel may use it: {when}", region.range(), readable(region.length));
+        // As wide as so many letters.
+        let label = if width > 1.5 + label.len() as f64 * 0.75 { escaped(label) } else { String::new() };
         let _ = write!(
-            svg,
-            "<rect class=\"{}\" x=\"{x:.2}\" width=\"{width:.2}\" height=\"{height}\"><title>{}</title></rect>",
+            bar,
+            "<a class=\"{}{}\" href=\"{}\"{} style=\"left:{left:.3}%;width:{width:.3}%\" title=\"{}\">{label}</a>",
             class(region.kind()),
-            escaped(&words)
+            frames.classes(region.phys_start, region.length),
+            frames.link(region.phys_start, region.length),
+            if by_keyboard { "" } else { " tabindex=\"-1\"" },
+            escaped(&words),
         );
     }
-    svg + "</svg>"
+    bar + "</div>"
+}
+
+/// Where memory of another NUMA node begins.
+fn nodes(piece: &[MemoryRegion]) -> String {
+    let (start, end) = bounds(piece);
+    let mut row = String::new();
+    for node in piece.chunk_by(|one, next| one.node == next.node) {
+        let (from, number) = (bounds(node).0, node.first().map_or(0, |region| region.node));
+        let left = (from - start) as f64 * 100.0 / (end - start).max(1) as f64;
+        let _ = write!(row, "<span style=\"left:{left:.3}%\">node {number}</span>");
+    }
+    match piece.iter().all(|region| region.node == 0) {
+        true => String::new(),
+        false => format!("<div class=\"nodes\">{row}</div>"),
+    }
 }
 
 /// Where each magnified part begins and ends, in parts of the width: by the root of its size, so that small ones
@@ -144,7 +167,7 @@ fn lenses(crowds: &[&[MemoryRegion]], start: u64, end: u64) -> String {
 }
 
 /// The magnified parts in a row.
-fn magnified(crowds: &[&[MemoryRegion]]) -> String {
+fn magnified(frames: &Frames<'_>, info: &BootInfo<'_>, crowds: &[&[MemoryRegion]]) -> String {
     let mut row = String::from("<div class=\"crowds\">");
     let mut end = 0.0;
     for (crowd, (left, right)) in crowds.iter().zip(places(crowds)) {
@@ -154,7 +177,7 @@ fn magnified(crowds: &[&[MemoryRegion]]) -> String {
             "<div style=\"margin-left:{:.2}%;width:{:.2}%\">{}<code>{from:#x}</code><span>{}</span></div>",
             (left - end) / WIDTH * 100.0,
             (right - left) / WIDTH * 100.0,
-            bar(crowd, 44, "bar"),
+            bar(frames, info, crowd, true),
             readable(to - from)
         );
         end = right;
@@ -177,4 +200,24 @@ fn legend(regions: &[MemoryRegion]) -> String {
         let _ = write!(list, "<span><i class=\"key {class}\"></i>{kind} <b>{}</b></span>", readable(bytes));
     }
     list + "</p>"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_border_is_drawn_where_another_node_begins() {
+        let region = |start: u64, node| MemoryRegion {
+            phys_start: start << 20,
+            length: 1 << 20,
+            kind: 1,
+            node,
+            ..MemoryRegion::default()
+        };
+        assert_eq!(nodes(&[region(0, 0), region(1, 0)]), "");
+        let two = nodes(&[region(4, 0), region(5, 0), region(6, 1), region(7, 1)]);
+        assert!(two.contains("left:0.000%\">node 0") && two.contains("left:50.000%\">node 1"), "{two}");
+        assert_eq!(two.matches("<span").count(), 2);
+    }
 }
