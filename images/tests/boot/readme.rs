@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use libtest_mimic::Failed;
 
+use crate::handoff::handoff;
 use crate::{Behaviour, errata};
 
 /// What a reader's first changes ask of linker and libraries: constants that hold addresses, and `alloc`.
@@ -40,9 +41,45 @@ static BUMP: Bump = Bump(core::cell::UnsafeCell::new([0; 512]), core::sync::atom
 
 pub fn all() -> Vec<Behaviour> {
     vec![
+        Behaviour::new("the_readme_s_first_picture_is_what_run_says", first_picture),
         Behaviour::new("the_readme_s_kernel_builds_and_boots_in_release_and_debug", both_profiles),
         Behaviour::new("the_readme_s_kernel_stays_where_it_is_linked_or_is_not_linked", fixed),
     ]
+}
+
+/// The README's first picture: what it shows of each command is said, in this order. Addresses and distances change with
+/// the slide and the compiler, and so do the calls that are left out.
+fn first_picture() -> Result<(), Failed> {
+    let readme = std::fs::read_to_string(root().join("README.md"))?;
+    let picture = readme.split("```console\n").nth(1).and_then(|rest| rest.split("```").next());
+    let picture = picture.ok_or("README: no picture")?;
+    let mut count = 0;
+    for part in picture.split("$ scripts/run.sh ").skip(1) {
+        let (command, shown) = part.split_once('\n').ok_or("README: a command without a picture")?;
+        let arguments: Vec<&str> = std::iter::once("run").chain(command.split(' ')).collect();
+        let ended = handoff(&arguments)?;
+        let said: Vec<String> = ended.words.lines().map(without_addresses).collect();
+        let mut rest = &said[..];
+        for line in shown.lines().filter(|line| *line != "…").map(without_addresses) {
+            match rest.iter().position(|said| *said == line) {
+                Some(at) => rest = &rest[at + 1..],
+                None => {
+                    return Err(ended.failed(&format!("README shows what is not said, or not there: {line}")));
+                }
+            }
+            count += 1;
+        }
+    }
+    if count > 10 { Ok(()) } else { Err("README: the picture has hardly a line".into()) }
+}
+
+/// A line in which every hexadecimal number is the same.
+fn without_addresses(line: &str) -> String {
+    let mut parts = line.split("0x");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |line, part| {
+        line + "0x" + part.trim_start_matches(|letter: char| letter.is_ascii_hexdigit())
+    })
 }
 
 fn both_profiles() -> Result<(), Failed> {
