@@ -53,8 +53,8 @@ declare -Ar held=(
     [fault of the kernel, stepped over by a hook]=295
     [fault of the kernel, a zeroed page mapped by a hook]=920
     [EL0 and back by a call]=880
-    [another space]=40
-    [another space, EL0 and back by a call]=925
+    [another space]=70
+    [another space, EL0 and back by a call]=955
 )
 status=0
 

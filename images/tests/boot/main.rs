@@ -3,6 +3,7 @@
 //! They need what the set-up provides, so they run where `scripts/test.sh` (or a sourced `target/handoff-env.sh`) sets
 //! HANDOFF_QEMU, and are counted as ignored elsewhere. One by name: `cargo test -p images --test boot NAME`.
 
+mod cpus;
 mod debuggers;
 mod early;
 #[path = "../../../elfloader/tests/elf_builder/mod.rs"]
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
     let behaviours = [
         verdicts::all(),
         kernels::all(),
+        cpus::all(),
         languages::all(),
         machines::all(),
         faults::all(),

@@ -57,7 +57,7 @@ mod workloads {
     }
 
     /// The CPU that runs, as EL0 has it, without leaving EL1.
-    impl spaces::Machine for Memory {
+    impl spaces::Machine<{ kernel::machine::cpu::MOST }> for Memory {
         type Memory = DirectMap;
         type Tlb = BareTlb;
 

@@ -7,7 +7,12 @@ use handoff_bare::mmio::Mmio;
 use shared_abi::entry::Handoff;
 use shared_abi::uart::Uart;
 
+use super::cpu::Holder;
+
 static CONSOLE: BorrowCell<Option<Uart<Mmio>>> = BorrowCell::new(None);
+
+/// The CPU whose words they are: those of one call come together.
+static HOLDER: Holder = Holder::new();
 
 /// Takes over the console that the loader mapped, if there is one.
 ///
@@ -25,13 +30,15 @@ pub fn start(handoff: &Handoff) {
     *place = Some(Uart::start(kind, console.layout(), registers));
 }
 
-/// Frees the console of a line that was interrupted.
+/// Has the console for good, once no other CPU prints: frees it of a line that this CPU was interrupted in. The others
+/// wait when they print next.
 ///
 /// # Safety
 ///
-/// Whoever printed it never goes on.
-pub(super) unsafe fn release() {
-    // SAFETY: as the caller says.
+/// What this CPU was interrupted in never goes on.
+pub(super) unsafe fn keep() {
+    HOLDER.take();
+    // SAFETY: no other CPU prints, and this one's line never goes on, as the caller says.
     unsafe { CONSOLE.release() };
 }
 
@@ -49,8 +56,12 @@ impl fmt::Write for Out {
 
 /// Prints; without a console nothing happens.
 pub fn print(arguments: fmt::Arguments<'_>) {
+    let had_it = HOLDER.take();
     // `Out` takes every byte, and an error of a value's own Display is not the console's.
     let _ = fmt::Write::write_fmt(&mut Out, arguments);
+    if !had_it {
+        HOLDER.give();
+    }
 }
 
 /// Prints to the console.

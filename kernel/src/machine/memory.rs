@@ -1,7 +1,7 @@
 //! The running kernel's memory: its frames over the direct map, its address space, the heap in its window.
 //!
 //! ```text
-//! heap window │ the heap                                        │ ⅛: Memory::window()         │
+//! heap window │ the heap                              │ other CPUs │ ⅛: Memory::window()         │
 //!             │ Heap ─► KernelPages ─► KernelSpace ─► frames    │ stacks, demand-zero, yours  │
 //! ```
 
@@ -13,6 +13,7 @@ use shared_abi::entry::Handoff;
 use shared_abi::page_table::Translation;
 use shared_abi::rights::Rights;
 
+use super::cpu::{Holder, MOST, PLACE};
 use super::tlb::BareTlb;
 use crate::address_space::{Asids, KernelRoot, KernelSpace, Resources, SpaceError, UserSpace};
 use crate::frames::{DirectMap, FrameAllocator, FrameError, Statistics};
@@ -22,22 +23,26 @@ use crate::lock::Lock;
 use crate::println;
 
 /// What edits of this machine's spaces need.
-pub type KernelResources<'a> = Resources<'a, DirectMap, BareTlb>;
+pub type KernelResources<'a> = Resources<'a, DirectMap, BareTlb, MOST>;
 
 /// The frames, the kernel's own space, and what user spaces need.
 pub struct Memory {
     /// All frames of the machine.
     pub(super) frames: FrameAllocator<DirectMap>,
     space: KernelSpace,
-    pub(super) asids: Asids,
+    pub(super) asids: Asids<MOST>,
     pub(super) tlb: BareTlb,
     window: VirtRange,
+    places: VirtRange,
     direct_map: boot_info::DirectMap,
     /// The empty table that TTBR0 has outside of user spaces.
     pub(super) empty_root: Frame,
 }
 
 static MEMORY: Lock<Option<Memory>> = Lock::new(None);
+
+/// The CPU that has it locked.
+static HOLDER: Holder = Holder::new();
 
 /// The heap over the heap window. A kernel makes one its `#[global_allocator]` and hands it to [`start`].
 pub type KernelHeap = GlobalHeap<Heap<KernelPages>>;
@@ -101,32 +106,36 @@ pub fn start(info: &Handoff, heap: &KernelHeap) -> Result<(), StartError> {
     for range in [direct_map.range(), info.kernel().range(), info.boot_stack().range()] {
         space.pin(range).map_err(StartError::Space)?;
     }
-    let (for_heap, rest) = divide(window).ok_or(StartError::Heap(None))?;
+    let (for_heap, places, rest) = divide(window).ok_or(StartError::Heap(None))?;
     let tlb = BareTlb::new(direct_map.virt_offset);
     let empty_root = root(tables.phys_root_low);
     let (asids, window) = (Asids::new(), rest);
-    *memory = Some(Memory { frames, space, asids, tlb, window, direct_map, empty_root });
+    *memory = Some(Memory { frames, space, asids, tlb, window, places, direct_map, empty_root });
     drop(memory);
     heap.with(|heap| heap.start(KernelPages { window: for_heap }))
         .map_err(|error| StartError::Heap(Some(error)))
 }
 
-/// The heap's part of its window, and the last eighth, from a multiple of 2 MiB on.
-fn divide(window: VirtRange) -> Option<(VirtRange, VirtRange)> {
+/// The heap's part of its window, the places of other CPUs, and the last eighth, from a multiple of 2 MiB on.
+fn divide(window: VirtRange) -> Option<(VirtRange, VirtRange, VirtRange)> {
     let border = (window.end() - window.len() / 8) & !(PageSize::Size2M.bytes() - 1);
-    let heap = VirtRange::from_bounds(window.start().get(), border)?;
-    Some((heap, VirtRange::from_bounds(border, window.end())?))
+    let places = border - MOST as u64 * PLACE;
+    let heap = VirtRange::from_bounds(window.start().get(), places)?;
+    Some((heap, VirtRange::from_bounds(places, border)?, VirtRange::from_bounds(border, window.end())?))
 }
 
 /// Runs `action` on the memory, locked; `None` before [`start`]. What `action` does must not use the heap, which
 /// takes this lock when it grows.
 pub fn with<T>(action: impl FnOnce(&mut Memory) -> T) -> Option<T> {
-    MEMORY.lock().as_mut().map(action)
+    HOLDER.take();
+    let result = MEMORY.lock().as_mut().map(action);
+    HOLDER.give();
+    result
 }
 
-/// As [`with`], but `None` also where the interrupted code holds the lock: for fault handlers.
+/// As [`with`], but `None` also where the interrupted code holds the lock: for fault handlers. Another CPU is waited for.
 pub fn try_with<T>(action: impl FnOnce(&mut Memory) -> T) -> Option<T> {
-    MEMORY.try_lock()?.as_mut().map(action)
+    if HOLDER.is_this() { None } else { with(action) }
 }
 
 impl Memory {
@@ -182,6 +191,11 @@ impl Memory {
         self.window
     }
 
+    /// Where other CPUs have their stacks.
+    pub(super) fn places(&self) -> VirtRange {
+        self.places
+    }
+
     /// Where the direct map has a frame; `None` outside of it.
     pub fn frame_address(&self, frame: Frame) -> Option<u64> {
         self.direct_map.virt(frame.start()).map(VirtAddr::get)
@@ -216,7 +230,7 @@ impl Memory {
         }
     }
 
-    fn back(&mut self, range: VirtRange) -> Result<(), SpaceError> {
+    pub(super) fn back(&mut self, range: VirtRange) -> Result<(), SpaceError> {
         let (space, mut with) = self.parts();
         space.populate(&mut with, range, Rights::ReadWrite, PageSize::Size4K)
     }

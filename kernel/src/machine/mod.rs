@@ -3,6 +3,8 @@
 //! Everything here takes what it needs from `BootInfo`; nothing knows a board.
 
 pub mod console;
+pub mod cpu;
+pub mod cpus;
 pub mod ending;
 pub mod memory;
 pub mod reclaim;

@@ -9,6 +9,7 @@ use shared_abi::boot_info::{BootInfo, WindowId};
 use shared_abi::memory::RegionKind;
 use shared_abi::rights::Rights;
 
+use super::cpus;
 use super::memory::Memory;
 use super::vectors;
 use crate::address_space::SpaceError;
@@ -35,7 +36,13 @@ impl Memory {
                 let window = info.window(WindowId::LOADER);
                 left(window, VBAR_EL1.get(), "VBAR_EL1")?;
                 self.make_writable(info, kind)?;
-                window
+                match info.secondaries() {
+                    None => window,
+                    Some(_) => {
+                        self.unmap_loader(info)?;
+                        None
+                    }
+                }
             }
             RegionKind::BOOT_STACK => {
                 let window = Some(info.boot_stack().range());
@@ -66,6 +73,21 @@ impl Memory {
         Ok(self.frames.reclaim(kind)?)
     }
 
+    /// Unmaps the loader, but for what stays firmware's in its window: other CPUs come through it.
+    fn unmap_loader(&mut self, info: &BootInfo<'_>) -> Result<(), SpaceError> {
+        let Some(window) = info.window(WindowId::LOADER) else { return Ok(()) };
+        let image = info.firmware_image().phys_image;
+        for region in info.memory_map().filter(|region| region.kind() == RegionKind::LOADER_RESIDENT) {
+            let start =
+                region.phys_start.checked_sub(image).and_then(|skip| window.start().checked_add(skip));
+            if let Some(range) = start.and_then(|start| VirtRange::new(start, region.length)) {
+                let (space, mut with) = self.parts();
+                space.unmap(&mut with, range)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the kind's memory writable in the direct map.
     fn make_writable(&mut self, info: &BootInfo<'_>, kind: RegionKind) -> Result<(), SpaceError> {
         let (space, mut with) = self.parts();
@@ -82,6 +104,9 @@ impl Memory {
     fn move_tables(&mut self) -> Result<(), ReclaimError> {
         if TTBR0_EL1.get() != self.empty_root.start().get() {
             return Err(ReclaimError::InUse { what: "a user space" });
+        }
+        if cpus::some_run() {
+            return Err(ReclaimError::InUse { what: "another CPU" });
         }
         let empty = self.frames.allocate_zeroed(Order::FRAME)?;
         let (space, mut with) = self.parts();

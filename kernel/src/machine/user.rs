@@ -12,7 +12,7 @@
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::*;
@@ -22,7 +22,7 @@ use shared_abi::contract::pstate;
 use shared_abi::contract::registers::TCR_EPD0;
 
 use super::memory::Memory;
-use super::vectors;
+use super::{cpu, vectors};
 use crate::address_space::{Flush, SpaceError, Tlb, Ttbr0, UserSpace};
 use crate::faults::{ExceptionFrame, Fault, FaultHook, Interest, Interrupted, Resolution};
 
@@ -40,18 +40,26 @@ struct UserEntry {
     exit: ExceptionFrame,
 }
 
-/// Of the [`run`] that waits for an exception, on this CPU; null while none does.
-static USER_ENTRY: AtomicPtr<UserEntry> = AtomicPtr::new(ptr::null_mut());
+/// Of the [`run`] that waits for an exception, CPU by CPU; null while none does.
+static USER_ENTRY: [AtomicPtr<UserEntry>; cpu::MOST] = [const { AtomicPtr::new(ptr::null_mut()) }; cpu::MOST];
 
-/// PSTATE.PAN where this CPU has it.
-static PAN: AtomicU64 = AtomicU64::new(0);
+/// PSTATE.PAN where the CPU has it.
+static PAN: [AtomicU64; cpu::MOST] = [const { AtomicU64::new(0) }; cpu::MOST];
+
+/// Whether user spaces are in use.
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+/// This CPU's of what each has.
+fn of_this<T>(all: &[T; cpu::MOST]) -> &T {
+    &all[cpu::number() % cpu::MOST]
+}
 
 /// Every exception from EL0 ends in [`run`]'s return.
 struct ReturnToKernel;
 
 impl FaultHook for ReturnToKernel {
     fn resolve(&self, _: &Fault, frame: &mut Interrupted<'_>) -> Resolution {
-        let waiting = USER_ENTRY.swap(ptr::null_mut(), Ordering::Relaxed);
+        let waiting = of_this(&USER_ENTRY).swap(ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: `run`, which set it, waits on this CPU for this exception and does not touch it meanwhile.
         let Some(user_entry) = (unsafe { waiting.as_mut() }) else { return Resolution::NotMine };
         user_entry.exit = **frame;
@@ -61,7 +69,7 @@ impl FaultHook for ReturnToKernel {
         frame.general[19..].copy_from_slice(&saved);
         frame.sp = sp;
         frame.elr = frame.link_register();
-        frame.spsr = pstate::EL1H_MASKED | PAN.load(Ordering::Relaxed);
+        frame.spsr = pstate::EL1H_MASKED | of_this(&PAN).load(Ordering::Relaxed);
         Resolution::Resolved
     }
 }
@@ -85,14 +93,27 @@ pub fn start(memory: &mut Memory) -> bool {
     TCR_EL1.set(TCR_EL1.get() & !TCR_EPD0 | e0pd);
     barrier::isb(barrier::SY);
     memory.tlb.invalidate(&Flush::Everything);
+    STARTED.store(true, Ordering::Release);
+    keep_apart();
+    vectors::add_hook(Interest::User, &RETURN_TO_KERNEL)
+        && vectors::add_hook(Interest::Class(DATA_ABORT), &USER_ACCESS_FIXUP)
+}
+
+/// Readies a CPU that was started after [`start`], with its TCR_EL1.
+pub(super) fn join() {
+    if STARTED.load(Ordering::Acquire) {
+        keep_apart();
+    }
+}
+
+/// What keeps EL0 and EL1 apart on this CPU.
+fn keep_apart() {
     if ID_AA64MMFR1_EL1.get() >> 20 & 0xF != 0 {
         // SAFETY: `msr pan, #1`; this kernel reaches user memory by the direct map and by LDTR alone.
         unsafe { asm!(".inst 0xd500419f", options(nomem, nostack, preserves_flags)) };
-        PAN.store(pstate::PAN, Ordering::Relaxed);
+        of_this(&PAN).store(pstate::PAN, Ordering::Relaxed);
     }
     keep_from_user();
-    vectors::add_hook(Interest::User, &RETURN_TO_KERNEL)
-        && vectors::add_hook(Interest::Class(DATA_ABORT), &USER_ACCESS_FIXUP)
 }
 
 /// Keeps EL0 from what is not memory, and what reset or firmware may have left open to it: the counters of performance and
@@ -124,7 +145,7 @@ impl Memory {
     /// # Errors
     /// Those of [`Asids::activate`](crate::address_space::Asids::activate).
     pub fn enter(&mut self, space: &mut UserSpace) -> Result<(), SpaceError> {
-        let ttbr0 = self.asids.activate(0, space, &mut self.tlb)?;
+        let ttbr0 = self.asids.activate(cpu::number(), space, &mut self.tlb)?;
         self.set_ttbr0(Some(ttbr0));
         Ok(())
     }
@@ -132,7 +153,7 @@ impl Memory {
     /// This CPU is in no user space from now on.
     pub fn leave(&mut self) {
         self.set_ttbr0(None);
-        self.asids.deactivate(0);
+        self.asids.deactivate(cpu::number());
     }
 
     /// `None` is the empty table.
@@ -145,10 +166,11 @@ impl Memory {
 /// Runs EL0 code of the space that was entered: `registers` says with which general registers, stack pointer and
 /// return address. The frame of the exception that ended it: an `svc`, or a fault.
 pub fn run(registers: &ExceptionFrame) -> ExceptionFrame {
-    let registers = ExceptionFrame { spsr: pstate::EL0T_MASKED | PAN.load(Ordering::Relaxed), ..*registers };
+    let registers =
+        ExceptionFrame { spsr: pstate::EL0T_MASKED | of_this(&PAN).load(Ordering::Relaxed), ..*registers };
     let mut user_entry = UserEntry { kernel: [0; 13], exit: ExceptionFrame::ZERO };
     let waiting = &raw mut user_entry;
-    USER_ENTRY.store(waiting, Ordering::Relaxed);
+    of_this(&USER_ENTRY).store(waiting, Ordering::Relaxed);
     // SAFETY: EL0 changes no memory but its own; `ReturnToKernel` restores what a call preserves, once, and fills in
     // `exit` before.
     unsafe {

@@ -1,8 +1,7 @@
 //! The kernel's exception vectors: all sixteen, on a stack of their own, with the whole register frame.
 //!
-//! TPIDR_EL1 and TPIDRRO_EL0, which the vectors use, are used for nothing else by this kernel. The dispatcher decides: either the frame is restored and execution resumes, or the fault is reported and the machine ends.
-
-use core::cell::UnsafeCell;
+//! TPIDR_EL1 is each CPU's block, in which that stack is ([`cpu`]); TPIDRRO_EL0, which the vectors use, is used for nothing
+//! else by this kernel. The dispatcher decides: either the frame is restored and execution resumes, or the fault is reported and the machine ends.
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ReadWriteable, SCTLR_EL1, VBAR_EL1, Writeable};
@@ -12,21 +11,11 @@ use shared_abi::addr::{VirtAddr, VirtRange};
 use shared_abi::entry::Handoff;
 use shared_abi::verdict::Ending;
 
-use super::{console, ending};
+use super::{console, cpu, ending};
 use crate::faults::{
     Dispatcher, ExceptionFrame, FaultHook, FaultReport, Interest, Outcome, RegionMap, Symbols,
 };
 use crate::{print, println};
-
-const FAULT_STACK: usize = 16384;
-
-#[repr(C, align(16))]
-struct Stack(UnsafeCell<[u8; FAULT_STACK]>);
-
-// SAFETY: only the vectors use it, on the one CPU whose vectors these are.
-unsafe impl Sync for Stack {}
-
-static STACK: Stack = Stack(UnsafeCell::new([0; FAULT_STACK]));
 
 /// What the handler knows.
 struct Handler {
@@ -49,8 +38,7 @@ unsafe extern "C" {
 /// The second time.
 pub fn install(handoff: &Handoff) {
     let mut regions = RegionMap::of_boot(handoff);
-    let stack = STACK.0.get() as u64;
-    if let Some(range) = VirtRange::from_bounds(stack, stack + FAULT_STACK as u64) {
+    if let Some(range) = cpu::start() {
         regions.add_stack("fault stack", range);
     }
     let symbols =
@@ -58,8 +46,13 @@ pub fn install(handoff: &Handoff) {
     let mut place =
         HANDLER.try_borrow_mut().filter(|place| place.is_none()).expect("vectors are installed once");
     *place = Some(Handler { dispatcher: Dispatcher::new(), regions, symbols });
-    VBAR_EL1.set(&raw const kernel_vectors as u64);
+    VBAR_EL1.set(table());
     barrier::isb(barrier::SY);
+}
+
+/// Where the vectors are.
+pub(super) fn table() -> u64 {
+    &raw const kernel_vectors as u64
 }
 
 fn symbol_bytes(info: &Handoff) -> Option<&'static [u8]> {
@@ -109,8 +102,8 @@ extern "C" fn handle(frame: &mut ExceptionFrame) {
     // The kernel may have its accesses checked; the report's are not all aligned.
     SCTLR_EL1.modify(SCTLR_EL1::A::Disable);
     barrier::isb(barrier::SY);
-    // SAFETY: what this fault interrupted is not resumed, and no other CPU runs.
-    unsafe { console::release() };
+    // SAFETY: what this fault interrupted is not resumed.
+    unsafe { console::keep() };
     match (outcome, handler) {
         (Outcome::Report(reason), Some(handler)) => {
             let (regions, symbols) = (&handler.regions, handler.symbols);
@@ -122,13 +115,14 @@ extern "C" fn handle(frame: &mut ExceptionFrame) {
         }
         _ => println!("\nkernel fault while a fault was handled: ESR {:#x} at {:#x}", frame.esr, frame.elr),
     }
+    print!("{}", cpu::Place);
     ending::end(Ending::KernelFault)
 }
 
 handoff_bare::exception_vectors! {
     table: "kernel_vectors",
-    stack: STACK,
-    size: FAULT_STACK,
-    nested: FAULT_STACK / 2,
+    stack: per_cpu,
+    size: cpu::BLOCK,
+    nested: cpu::BLOCK / 2,
     resume: handle,
 }

@@ -206,15 +206,46 @@ macro_rules! return_from_exception {
 ///     report: report,                               one that never returns
 /// }
 /// ```
+///
+/// With `stack: per_cpu` TPIDR_EL1 points to the stack of the CPU that it is read on, and is left as it is. The lowest 16
+/// bytes there are the vectors' own.
 #[macro_export]
 macro_rules! exception_vectors {
+    (table: $table:literal, stack: per_cpu, size: $size:expr, nested: $nested:expr, resume: $handler:path $(,)?) => {
+        const _: extern "C" fn(&mut $crate::exception::ExceptionFrame) = $handler;
+        $crate::exception_vectors!(@assemble $table, r#"
+    msr     tpidrro_el0, x0
+    mrs     x0, tpidr_el1
+    str     x1, [x0]
+    mov     x1, #vector
+"#, r#"
+    str     x1, [x0, #8]
+    add     x1, x0, #{nested}
+    sub     x1, sp, x1                  // how far SP is above the lower part
+    cmp     x1, #{upper}
+    mov     x1, x0
+    b.ls    8f                          // on this stack's upper part: the handler itself faulted
+    add     x1, x1, #{upper}
+8:  add     x1, x1, #{nested}
+    sub     x1, x1, #{frame_size}
+    stp     x2, x3, [x1, #{general} + 16]
+    ldp     x2, x3, [x0]
+    str     x3, [x1, #{vector}]
+    mrs     x0, tpidrro_el0
+    stp     x0, x2, [x1, #{general}]
+    msr     tpidrro_el0, xzr
+"#, $size, $nested, $handler, $crate::exception_vectors!(@resume),);
+    };
     (table: $table:literal, stack: $stack:path, size: $size:expr, nested: $nested:expr, report: $handler:path $(,)?) => {
         const _: extern "C" fn(&$crate::exception::ExceptionFrame) -> ! = $handler;
         $crate::exception_vectors!(@define $table, $stack, $size, $nested, $handler, "");
     };
     (table: $table:literal, stack: $stack:path, size: $size:expr, nested: $nested:expr, resume: $handler:path $(,)?) => {
         const _: extern "C" fn(&mut $crate::exception::ExceptionFrame) = $handler;
-        $crate::exception_vectors!(@define $table, $stack, $size, $nested, $handler, concat!(r#"
+        $crate::exception_vectors!(@define $table, $stack, $size, $nested, $handler, $crate::exception_vectors!(@resume));
+    };
+    (@resume) => {
+        concat!(r#"
     ldp     x0, x1, [x19, #{sp}]
     ldr     x2, [x19, #{spsr}]
     msr     elr_el1, x1
@@ -225,23 +256,14 @@ macro_rules! exception_vectors {
     mov     x0, x20                     // SP_EL1 goes back to what it was
 6:  mov     sp, x0
     mov     x0, x19
-    "#, $crate::return_from_exception!()));
+    "#, $crate::return_from_exception!())
     };
     (@define $table:literal, $stack:path, $size:expr, $nested:expr, $handler:path, $resume:expr) => {
-        core::arch::global_asm!(
-            concat!(".section .text.vectors, \"ax\"\n.balign 0x800\n.global ", $table, "\n", $table, ":"),
-            r#"
-    .set    vector, 0
-    .rept   16
-    .balign 0x80
+        $crate::exception_vectors!(@assemble $table, r#"
     msr     tpidr_el1, x0
     mov     x0, #vector
-    b       9f
-    .set    vector, vector + 1
-    .endr
-    .balign 0x80
-
-9:  msr     tpidrro_el0, x1
+"#, r#"
+    msr     tpidrro_el0, x1
     adrp    x1, {stack}
     add     x1, x1, :lo12:{stack}
     add     x1, x1, #{nested}
@@ -260,6 +282,28 @@ macro_rules! exception_vectors {
     stp     x0, x2, [x1, #{general}]
     msr     tpidr_el1, xzr
     msr     tpidrro_el0, xzr
+"#, $size, $nested, $handler, $resume, stack = sym $stack,);
+    };
+    (@assemble $table:literal, $first:literal, $frame:literal, $size:expr, $nested:expr, $handler:path, $resume:expr,
+        $($operand:tt)*) => {
+        core::arch::global_asm!(
+            concat!(".section .text.vectors, \"ax\"\n.balign 0x800\n.global ", $table, "\n", $table, ":"),
+            r#"
+    .set    vector, 0
+    .rept   16
+    .balign 0x80
+    "#,
+            $first,
+            r#"
+    b       9f
+    .set    vector, vector + 1
+    .endr
+    .balign 0x80
+
+9:
+    "#,
+            $frame,
+            r#"
     stp     x4, x5, [x1, #{general} + 32]
     stp     x6, x7, [x1, #{general} + 48]
     stp     x8, x9, [x1, #{general} + 64]
@@ -294,7 +338,7 @@ macro_rules! exception_vectors {
     bl      {handler}
     "#,
             $resume,
-            stack = sym $stack,
+            $($operand)*
             nested = const $nested,
             upper = const $size - $nested,
             frame_size = const size_of::<$crate::exception::ExceptionFrame>(),
