@@ -4,20 +4,25 @@ mod support;
 
 use std::path::Path;
 
+use clap::CommandFactory;
+use images::cli::Cli;
 use images::editor::{self, Session};
 use support::{ElfBuilder, Folder, assert_golden, contents, handoff, transcript};
+
+/// Every verb that there is.
+fn verbs() -> Vec<String> {
+    Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
+}
 
 #[test]
 fn every_verb_has_help_with_an_example() {
     let folder = Folder::new("help");
-    for verb in
-        ["build", "run", "check", "plan", "tree", "inspect", "audit", "debug", "new", "explain", "machines"]
-    {
-        let output = handoff(folder.path(), &[verb, "--help"]);
+    for verb in verbs() {
+        let output = handoff(folder.path(), &[&verb, "--help"]);
         let text = transcript(&output);
         assert!(text.contains(&format!("Example: handoff {verb}")), "{text}");
         assert_golden(&format!("help-{verb}.txt"), &text);
-        assert_eq!(handoff(folder.path(), &[verb, "-h"]).status.code(), Some(0));
+        assert_eq!(handoff(folder.path(), &[&verb, "-h"]).status.code(), Some(0));
     }
     assert_golden("help.txt", &transcript(&handoff(folder.path(), &["--help"])));
     assert_golden("machines.txt", &transcript(&handoff(folder.path(), &["machines"])));
@@ -56,7 +61,7 @@ fn mistakes_are_one_line_and_what_to_do_with_status_2_and_leave_nothing_behind()
     std::fs::create_dir(folder.path().join("folder")).unwrap();
     let before = folder.names();
     let mut all = String::new();
-    for arguments in [
+    let mistakes = [
         &["check", "missing.img"][..],
         &["check", "cut.img"],
         &["check", "header.img"],
@@ -110,7 +115,25 @@ fn mistakes_are_one_line_and_what_to_do_with_status_2_and_leave_nothing_behind()
         &["new", "folder"],
         &["explain", "E0299"],
         &["explain", "OutsideWindwo"],
-    ] {
+        &["machines", "extra"],
+        &["tree"],
+        &["tree", "missing.dtb", "-o", "out.dtb"],
+        &["tree", "text.elf", "-o", "no/such/out.dtb"],
+        &["check"],
+        &["check", "--json", "text.elf"],
+        &["audit", "--walk", "zz"],
+        &["audit", "--from", "missing.core"],
+        &["audit", "--from", "text.elf", "--json", "--walk", "0"],
+        &["inspect", "--from", "text.elf"],
+        &["inspect", "--from", "text.elf", "--at", "fault"],
+        &["inspect", "--at", ""],
+        &["inspect", "--timeout", "0"],
+        &["inspect", "--image", "cut.img", "--at", "kmain"],
+    ];
+    for verb in verbs() {
+        assert!(mistakes.iter().any(|words| words[0] == verb), "no mistake is made with {verb}");
+    }
+    for arguments in mistakes {
         let output = handoff(folder.path(), arguments);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");

@@ -6,6 +6,8 @@
 mod support;
 
 use images::inspect::dump;
+use images::inspect::moment::{Cpu, Fault, Frame, Moment};
+use images::inspect::program::{Parts, Place, Section};
 use images::inspect::snapshot::Snapshot;
 use images::inspect::view::{Blob, View};
 use support::{Folder, assert_golden, handoff, transcript};
@@ -46,9 +48,59 @@ fn a_good_dump_is_shown_in_full() {
     let output = handoff(folder.path(), &["inspect", "--json", "--from", "good.core"]);
     assert_golden("inspect.json", &transcript(&output));
     let output = handoff(folder.path(), &["audit", "--json", "--from", "good.core"]);
+    assert_golden("audit.json", &transcript(&output));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["good"], true);
     assert!(json["rules"].as_array().unwrap().len() > 20);
+}
+
+/// A later moment as it is shown: a fault, a CPU with a backtrace and code, one that is off, and what changed.
+#[test]
+fn a_later_moment_is_shown_in_full() {
+    let folder = Folder::new("moment");
+    let mut snapshot = snapshot();
+    let place = |function: &str, inlined| Place {
+        function: Some(function.into()),
+        line: Some(("kernel/main.rs".into(), 42)),
+        inlined,
+    };
+    let pc = snapshot.register("pc").unwrap();
+    let frames = vec![
+        Frame { at: pc, places: vec![place("read", true), place("kmain+0x8", false)] },
+        Frame { at: 8, places: Vec::new() },
+    ];
+    let registers = [("x0".to_owned(), 0x18), ("pc".to_owned(), pc), ("cpsr".to_owned(), 0x3c5)].into();
+    let stopped = Cpu {
+        number: 0,
+        state: "stopped here".into(),
+        registers,
+        frames,
+        code: vec!["=> ldr x1, [x0]".into()],
+    };
+    snapshot.moment = Some(Moment {
+        when: "at a fault".into(),
+        boot_info: snapshot.register("x0").unwrap(),
+        fault: Some(Fault {
+            syndrome: 0x9600_0004,
+            words: "data abort on a read: translation fault, level 0".into(),
+            address: Some(0x18),
+            what: "the null page: a field 0x18 bytes behind a null pointer".into(),
+            help: "see where frame #0 has the pointer from".into(),
+        }),
+        cpus: vec![stopped, Cpu { number: 1, state: "off".into(), ..Cpu::default() }],
+        changes: vec!["SCTLR_EL1.A was 0x0, is 0x1".into()],
+    });
+    snapshot.plan = Some(vec!["tables: planned 11, found 12".into()]);
+    let sections = vec![Section { name: ".text".into(), start: pc & !0xFFF, length: 0x1234 }];
+    snapshot.parts = Some(Parts { sections, entry: Some("_start".into()) });
+    folder.file("moment.core", dump::encode(&snapshot));
+    let shown = handoff(folder.path(), &["inspect", "--from", "moment.core"]);
+    assert_golden("moment.txt", &transcript(&shown));
+    let shown = handoff(folder.path(), &["inspect", "--json", "--from", "moment.core"]);
+    let json: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let own = ["moment", "plan_differences", "kernel_file"].map(|key| (key, json[key].clone()));
+    let own: serde_json::Map<_, _> = own.map(|(key, value)| (key.to_owned(), value)).into_iter().collect();
+    assert_golden("moment.json", &format!("{:#}\n", serde_json::Value::Object(own)));
 }
 
 /// Every element that opens closes, in order. What HTML leaves open is listed.

@@ -7,7 +7,7 @@ use shared_abi::contract::registers::EntryRegisters;
 use shared_abi::page_table::Run;
 
 use super::snapshot::Snapshot;
-use super::view::{memory_type, rights};
+use super::view::{memory_type, rights, run_rights};
 use crate::size::readable;
 
 /// Most changes of mappings that are listed.
@@ -34,9 +34,20 @@ pub fn changes(entry: &Snapshot, now: &Snapshot) -> Vec<String> {
 /// Whether a mapping in a range is not what it was at the kernel's first instruction, by the words of the changes.
 pub fn has_changed(snapshot: &Snapshot, range: VirtRange) -> bool {
     let changes = snapshot.moment.iter().flat_map(|moment| &moment.changes);
-    let mut places =
-        changes.filter_map(|words| u64::from_str_radix(words.strip_prefix("0x")?.get(..16)?, 16).ok());
-    places.any(|at| range.start().get() <= at && at < range.end())
+    changes
+        .filter_map(|words| place(words))
+        .any(|(start, end)| start < range.end() && range.start().get() < end)
+}
+
+/// The range that a change's words begin with, its end cut to a tenth of the unit.
+fn place(words: &str) -> Option<(u64, u64)> {
+    let mut words = words.split_whitespace();
+    let start = words.next().filter(|word| word.len() == 18)?.strip_prefix("0x")?;
+    let start = u64::from_str_radix(start, 16).ok()?;
+    let count: f64 = words.next()?.parse().ok()?;
+    let unit =
+        ["B", "KiB", "MiB", "GiB", "TiB"].iter().position(|unit| words.clone().next() == Some(unit))?;
+    Some((start, start.saturating_add((count * (1_u64 << (10 * unit)) as f64) as u64)))
 }
 
 fn registers(entry: &Snapshot, now: &Snapshot) -> Vec<String> {
@@ -96,7 +107,7 @@ fn mappings(then: &[Run], now: &[Run]) -> Vec<String> {
         let [start, end] = [pair[0], pair[1]];
         let words = match (mapping(then, start), mapping(now, start)) {
             (None, Some((run, _))) => {
-                let (rights, memory) = (rights(run.attributes), memory_type(run.attributes));
+                let (rights, memory) = (run_rights(run), memory_type(run.attributes));
                 format!("mapped now, {rights}, {memory}")
             }
             (Some(_), None) => "no longer mapped".to_owned(),
@@ -105,8 +116,8 @@ fn mappings(then: &[Run], now: &[Run]) -> Vec<String> {
                 if from != to {
                     differences.push("leads to other memory".to_owned());
                 }
-                for of in [rights, memory_type] {
-                    let (was, is) = (of(old.attributes), of(new.attributes));
+                let both = |run: &Run| [run_rights(run), memory_type(run.attributes)];
+                for (was, is) in both(old).into_iter().zip(both(new)) {
                     if was != is {
                         differences.push(format!("was {was}, is {is}"));
                     }
@@ -199,7 +210,10 @@ mod tests {
         let range = |start: u64| {
             VirtRange::from_bounds(0xFFFF_0000_0000_0000 + start, 0xFFFF_0000_0000_B000).unwrap()
         };
-        assert!(has_changed(&now, range(0x8000)) && !has_changed(&now, range(0xA000)));
+        // Two pages from 0x9000 on: the last one counts as well, the next does not.
+        assert!(has_changed(&now, range(0x8000)) && has_changed(&now, range(0xA000)));
+        let after = VirtRange::from_bounds(0xFFFF_0000_0000_B000, 0xFFFF_0000_0000_C000).unwrap();
+        assert!(!has_changed(&now, after));
         assert!(!has_changed(&Snapshot::default(), range(0x8000)));
     }
 

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 use shared_abi::boot_info::{BootInfo, TableId};
+use shared_abi::page_table::Run;
 
 use super::program::Section;
-use super::view::{Trouble, View, memory_type, rights};
+use super::view::{Trouble, View, memory_type, run_rights};
 use super::{moment_text, record, recordings};
 
 fn hex(value: u64) -> String {
@@ -36,19 +37,14 @@ pub fn json(view: &View<'_>) -> Value {
         })).collect::<Vec<_>>(),
         "boot_info": view.info.as_ref().ok().map(|info| boot_info(view, info)),
         "boot_info_error": view.info.as_ref().err().map(trouble),
-        "mappings": view.runs.iter().map(|run| json!({
-            "virt": hex(run.virt.get()),
-            "phys": hex(run.phys.get()),
-            "length": run.length,
-            "level": run.level,
-            "rights": rights(run.attributes),
-            "memory": memory_type(run.attributes),
-            "purpose": view.purpose(run.virt.get()),
-        })).collect::<Vec<_>>(),
+        "mappings": mappings(view, &view.runs),
         "tables": view.tables,
     });
     if let Some(moment) = &view.snapshot.moment {
         value["moment"] = moment_text::json(moment);
+    }
+    if !view.low_runs.is_empty() {
+        value["user_mappings"] = mappings(view, &view.low_runs);
     }
     if let Some(plan) = &view.snapshot.plan {
         value["plan_differences"] = json!(plan);
@@ -65,6 +61,21 @@ pub fn json(view: &View<'_>) -> Value {
         value["recordings"] = recordings::json(&recordings);
     }
     value
+}
+
+fn mappings(view: &View<'_>, runs: &[Run]) -> Value {
+    let mapping = |run: &Run| {
+        json!({
+            "virt": hex(run.virt.get()),
+            "phys": hex(run.phys.get()),
+            "length": run.length,
+            "level": run.level,
+            "rights": run_rights(run),
+            "memory": memory_type(run.attributes),
+            "purpose": view.purpose(run.virt.get()),
+        })
+    };
+    runs.iter().map(mapping).collect()
 }
 
 /// The stages of the boot.

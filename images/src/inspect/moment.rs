@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::program::Place;
+use crate::failure::{Failure, Outcome};
 
 /// Where a machine is to be looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,11 +27,16 @@ pub enum At {
 }
 
 impl std::str::FromStr for At {
-    type Err = String;
+    type Err = Failure;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Outcome<Self> {
         Ok(match text {
-            "" => return Err("no place: give a function, FILE:LINE, entry, fault, exit or hang".into()),
+            "" => {
+                return Err(Failure::new(
+                    "no place",
+                    "give a function, FILE:LINE, entry, fault, exit or hang",
+                ));
+            }
             "entry" => Self::Entry,
             "fault" => Self::Fault,
             "exit" => Self::Exit,
@@ -132,7 +138,7 @@ mod tests {
     fn words_are_moments_and_the_rest_is_code() {
         assert_eq!("hang".parse(), Ok(At::Hang));
         assert_eq!("main.rs:42".parse(), Ok(At::Code("main.rs:42".into())));
-        assert!("".parse::<At>().unwrap_err().contains("give a function"));
+        assert!("".parse::<At>().unwrap_err().help().contains("give a function"));
     }
 
     #[test]

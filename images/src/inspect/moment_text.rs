@@ -65,7 +65,8 @@ fn cpu_lines(cpu: &Cpu) -> Vec<String> {
     for names in names.chunks(4) {
         let shown =
             names.iter().filter_map(|name| Some(format!("{name:4} {:016x}", cpu.registers.get(name)?)));
-        lines.push(shown.collect::<Vec<_>>().join("  "));
+        let line = shown.collect::<Vec<_>>().join("  ");
+        lines.extend(Some(line).filter(|line| !line.is_empty()));
     }
     lines
 }

@@ -6,7 +6,7 @@ use shared_abi::boot_info::BootInfo;
 use shared_abi::memory::RegionKind;
 use shared_abi::page_table::Run;
 
-use super::view::{View, memory_type, rights};
+use super::view::{View, memory_type, run_rights};
 use super::{machine_text, moment_text, record, recordings};
 use crate::size::readable;
 use crate::style::Style;
@@ -236,7 +236,7 @@ fn mapping(view: &View<'_>, run: &Run) -> String {
     format!(
         "{start:#018x}  {:>10} by {size}  {}  {:12}  {:#014x}  {}",
         readable(length),
-        rights(run.attributes),
+        run_rights(run),
         memory_type(run.attributes),
         run.phys.get(),
         view.purpose(start)

@@ -187,6 +187,23 @@ pub fn rights(leaf: Descriptor) -> &'static str {
     }
 }
 
+/// Rights of a run: in the kernel's half what the kernel may do, in the other what EL0 may do (AP[1] bit 6, UXN bit 54).
+pub fn run_rights(run: &Run) -> &'static str {
+    if run.virt.is_high() {
+        return rights(run.attributes);
+    }
+    let bits = run.attributes.bits();
+    let (is_user, is_written, is_code) = (bits & 1 << 6 != 0, bits & 1 << 7 == 0, bits & 1 << 54 == 0);
+    match (is_user, is_written, is_code) {
+        (false, _, true) => "--x",
+        (false, _, false) => "---",
+        (true, true, true) => "rwx",
+        (true, true, false) => "rw-",
+        (true, false, true) => "r-x",
+        (true, false, false) => "r--",
+    }
+}
+
 /// Memory type by its index in MAIR, as the contract numbers them.
 pub fn memory_type(leaf: Descriptor) -> &'static str {
     match leaf.attribute_index() {
@@ -252,4 +269,34 @@ pub fn walk(snapshot: &Snapshot, virt: u64) -> (Vec<String>, bool) {
         return (words, true);
     }
     (words, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared_abi::addr::{PhysAddr, VirtAddr};
+
+    use super::*;
+
+    #[test]
+    fn each_half_has_the_rights_of_who_uses_it() {
+        let run = |virt, bits: u64| Run {
+            virt: VirtAddr::new(virt).unwrap(),
+            phys: PhysAddr::new(0x4000_0000).unwrap(),
+            length: 0x1000,
+            level: 3,
+            attributes: Descriptor::from_bits_retain(bits | 3),
+        };
+        let (user, read_only, pxn, uxn) = (1 << 6, 1 << 7, 1 << 53, 1 << 54);
+        for (low, high, bits) in [
+            ("r-x", "r--", user | read_only | pxn),
+            ("rw-", "rw-", user | pxn | uxn),
+            ("r--", "r--", user | read_only | pxn | uxn),
+            ("---", "rw-", pxn | uxn),
+            ("rwx", "rwx", user),
+            ("--x", "r-x", read_only),
+        ] {
+            assert_eq!(run_rights(&run(0x1000, bits)), low, "{bits:#x}");
+            assert_eq!(run_rights(&run(0xFFFF_0000_0000_1000, bits)), high, "{bits:#x}");
+        }
+    }
 }

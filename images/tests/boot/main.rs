@@ -19,6 +19,7 @@ mod machines;
 mod matrix;
 mod mistakes;
 mod moments;
+mod outputs;
 mod projects;
 mod readme;
 mod recipes;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
         errata::all(),
         stopped::all(),
         debuggers::all(),
+        outputs::all(),
         projects::all(),
         readme::all(),
         moments::all(),

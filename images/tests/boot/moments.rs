@@ -72,8 +72,11 @@ pub fn all() -> Vec<Behaviour> {
         ended
             .expect_said("TCR_EL1.EPD0 was 0x1, is 0x0")?
             .expect_said("mapped now, rw-, write-back")?
-            .expect_said("VBAR_EL1 was ")
-            .map(drop)
+            .expect_said("VBAR_EL1 was ")?;
+        // While EL0 runs its own half is shown, by what EL0 may do there.
+        let ended = handoff(&["inspect", "separation", "--at", "dispatch"])?.expect_status(0)?;
+        let ended = ended.expect_said("Mapped by TTBR0: 4 runs\n")?;
+        ended.expect_said("0x00007ffffffff000       4 KiB by 4K  r-x  write-back").map(drop)
     }));
     list.push(Behaviour::new("a_moment_is_kept_in_a_dump_with_all_its_words", || {
         let core = Scratch::new("moment.core", &[])?;

@@ -9,7 +9,7 @@ use shared_abi::page_table::Run;
 use super::frames::Frames;
 use super::markup::{escaped, rights_class, section};
 use crate::inspect::changes;
-use crate::inspect::view::{View, rights};
+use crate::inspect::view::{View, rights, run_rights};
 use crate::size::readable;
 
 /// The windows that hold all others.
@@ -86,7 +86,7 @@ fn scale(virt: u64) -> f64 {
 
 /// A run: its address, for the order, and a row that leads to its frames.
 fn row(frames: &Frames<'_>, view: &View<'_>, run: &Run) -> (u64, String) {
-    let (virt, phys, rights) = (run.virt.get(), run.phys.get(), rights(run.attributes));
+    let (virt, phys, rights) = (run.virt.get(), run.phys.get(), run_rights(run));
     let range = VirtRange::new(run.virt, run.length).unwrap_or(VirtRange::EMPTY);
     let mut more = Vec::new();
     let sections = view.sections(range);

@@ -11,7 +11,7 @@ use shared_abi::boot_info::{BootInfo, MemoryRegion};
 use shared_abi::page_table::Run;
 
 use super::markup::{class, escaped, section};
-use crate::inspect::view::{View, memory_type, rights};
+use crate::inspect::view::{View, memory_type, run_rights};
 use crate::size::readable;
 
 /// Most parts that are tied together: a page is for a person.
@@ -133,7 +133,7 @@ fn alias(virt: u64, run: &Run) -> String {
     format!(
         "<div class=\"alias\"><code>{virt:#018x}</code><span class=\"rights\">{}</span><span>{} by {size}</span>\
          <code class=\"soft\">{bits:#018x}</code><span class=\"chips\">{chips}</span></div>",
-        rights(run.attributes),
+        run_rights(run),
         memory_type(run.attributes),
     )
 }
@@ -142,7 +142,7 @@ fn alias(virt: u64, run: &Run) -> String {
 mod tests {
     use super::*;
     use crate::inspect::dump;
-    use crate::inspect::view::Blob;
+    use crate::inspect::view::{Blob, rights};
 
     #[test]
     fn every_mapping_and_every_region_leads_to_its_frames() {

@@ -57,6 +57,8 @@ pub fn rights_class(rights: &str) -> &'static str {
         "r-x" => "rx",
         "rw-" => "rw",
         "r--" => "ro",
+        // The kernel's own, in EL0's half.
+        "---" | "--x" => "none",
         _ => "rwx",
     }
 }
