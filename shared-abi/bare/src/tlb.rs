@@ -4,8 +4,9 @@
 //! ([`publish`]), the TLBIs are complete on every CPU before the DSB is, and the ISB makes this CPU's next instruction
 //! see it ([`complete`]).
 //!
-//! Cortex-A76, A55 and A510 want an invalidation that other CPUs see repeated (errata 1286807, 2441007, 2441009). One CPU
-//! runs whoever calls this, so nobody else's translations are relied on; with several, the errata are to be answered here.
+//! Cortex-A76, A55 and A510 may complete the DSB before other CPUs are done with what was invalidated (errata 1286807,
+//! 2441007, 2441009): one more TLBI, whatever it names, and one more DSB wait for them. Which CPU has the erratum cannot be
+//! told from the one that invalidates, so all pay for it.
 //!
 //! The operand of an invalidation by address is the address's bits 55 to 12 with the ASID above.
 
@@ -30,6 +31,8 @@ pub fn publish() {
 
 /// Waits until every CPU has forgotten what it was told to.
 pub fn complete() {
+    barrier::dsb(barrier::ISH);
+    tlbi!("vale1is", 0_u64);
     barrier::dsb(barrier::ISH);
     barrier::isb(barrier::SY);
 }
